@@ -1,0 +1,134 @@
+//! Activations as the node sees them: without their types.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Token};
+
+use crate::activation::Activation;
+use crate::actor::Actor;
+use crate::registry::TypeInfo;
+use crate::turn::WireTurn;
+
+/// An activation whose type is hidden.
+pub trait AnyActivation: Send + Sync {
+    /// Which actor it is.
+    fn address(&self) -> &ActorAddress;
+    /// Where it falls on the ring.
+    fn token(&self) -> Token;
+    /// What is known of its type.
+    fn info(&self) -> &TypeInfo;
+    /// The activation itself, to be turned into its real type.
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    /// Runs a call that came as bytes, on this thread if the actor is idle and the chain is short.
+    fn enter_wire(self: Arc<Self>, call: WireTurn<'_>);
+    /// Begins to load a new activation, after the call for which it was created was delivered to it; one that
+    /// holds no call leaves memory at once. Runs on this thread as far as that goes without waiting, or in the
+    /// background if `here` is false, or the first call is one-way or at the end of a long chain.
+    fn start(self: Arc<Self>, here: bool);
+    /// Leaves memory after the present turn, then drops the guard and gives queued calls back to the host.
+    fn close(self: Arc<Self>, guard: Option<Arc<ReleaseGuard>>);
+    /// Leaves memory if it is idle and has not been used since, in the host's coarse seconds. Returns whether
+    /// it does.
+    fn close_if_unused(self: Arc<Self>, since_s: u32) -> bool;
+    /// What to show of it.
+    fn status(&self) -> ActivationStatus;
+}
+
+/// A glimpse of an activation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivationStatus {
+    /// What it is doing.
+    pub phase: ActivationPhase,
+    /// How many messages wait.
+    pub queued: usize,
+    /// When it last finished a message, in the host's coarse seconds.
+    pub last_used_s: u32,
+}
+
+/// What an activation is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivationPhase {
+    /// Nothing; it could be passivated.
+    Idle,
+    /// It runs a message, or is being loaded.
+    Busy,
+    /// It leaves memory after the present turn, or has left.
+    Closing,
+}
+
+/// What is told when an activation has left memory: dropped by every activation that was asked to close.
+pub struct ReleaseGuard(Option<Box<dyn FnOnce() + Send + Sync>>);
+
+impl ReleaseGuard {
+    /// Calls `released` when the last clone of the returned guard is gone.
+    pub fn new(released: impl FnOnce() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self(Some(Box::new(released))))
+    }
+}
+
+impl Drop for ReleaseGuard {
+    fn drop(&mut self) {
+        if let Some(released) = self.0.take() {
+            released();
+        }
+    }
+}
+
+impl fmt::Debug for ReleaseGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReleaseGuard")
+    }
+}
+
+impl<A: Actor> AnyActivation for Activation<A> {
+    fn address(&self) -> &ActorAddress {
+        &self.head.address
+    }
+
+    fn token(&self) -> Token {
+        self.head.token
+    }
+
+    fn info(&self) -> &TypeInfo {
+        &self.head.entry.info
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
+    fn enter_wire(self: Arc<Self>, call: WireTurn<'_>) {
+        let methods = &self.head.entry.methods;
+        match methods.iter().find(|method| method.name() == call.method) {
+            Some(method) => (method.enter)(&self, call),
+            None => {
+                let known: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+                let (actor_type, method, known) = (A::TYPE, call.method, known.join(", "));
+                let detail = format!("type `{actor_type}` has no method `{method}`; it has: {known}");
+                let failure = Failure::new(FailureCode::UnknownMethod, detail);
+                self.head.host.answer(call.reply, Err(failure));
+            }
+        }
+    }
+
+    fn start(self: Arc<Self>, here: bool) {
+        self.begin_to_load(here);
+    }
+
+    fn close(self: Arc<Self>, guard: Option<Arc<ReleaseGuard>>) {
+        self.leave(guard, |_| true);
+    }
+
+    fn close_if_unused(self: Arc<Self>, since_s: u32) -> bool {
+        let unused = |status: &ActivationStatus| {
+            status.phase == ActivationPhase::Idle && status.last_used_s <= since_s
+        };
+        self.leave(None, unused)
+    }
+
+    fn status(&self) -> ActivationStatus {
+        self.describe()
+    }
+}

@@ -1,0 +1,86 @@
+//! What a handler may ask of the world.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gritmesh_runtime::{ActorAddress, AddressError, BoxFuture, Instant, UnixTime};
+
+use crate::actor::Actor;
+use crate::chain::Chain;
+use crate::host::Host;
+use crate::reference::ActorRef;
+
+/// Time, randomness and other actors, for the length of one message.
+///
+/// In the simulator these are virtual and seeded. A handler that takes them from here runs there in the same
+/// way on every machine.
+pub struct Context<'a> {
+    pub(crate) host: &'a Arc<dyn Host>,
+    pub(crate) address: &'a ActorAddress,
+    pub(crate) chain: &'a Chain,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Context<'_> {
+    /// The actor that this is.
+    pub const fn address(&self) -> &ActorAddress {
+        self.address
+    }
+
+    /// Monotonic time of this node.
+    pub fn now(&self) -> Instant {
+        self.host.clock().now()
+    }
+
+    /// Wall-clock time of this node; may jump.
+    pub fn unix_time(&self) -> UnixTime {
+        self.host.clock().unix_time()
+    }
+
+    /// When the caller of this message stops waiting; `None` if nobody waits.
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// 64 random bits.
+    pub fn random(&self) -> u64 {
+        self.host.random()
+    }
+
+    /// What the application provided of a type when it built the node; `None` if it provided none.
+    pub fn resource<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.host.resource(TypeId::of::<T>())?.downcast().ok()
+    }
+
+    /// Waits. The actor handles nothing else meanwhile.
+    pub fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        self.host.spawn().sleep_until(self.now() + duration)
+    }
+
+    /// Another actor of the same tenant. A call to it ends by this message's own deadline, if not earlier: nobody
+    /// waits for it any longer.
+    ///
+    /// # Panics
+    /// If `id` is not a valid id; use [`Self::try_actor`] for ids that come from outside.
+    pub fn actor<A: Actor>(&self, id: &str) -> A::Ref {
+        self.try_actor::<A>(id).expect("an actor id written in code is valid")
+    }
+
+    /// Another actor of the same tenant.
+    ///
+    /// # Errors
+    /// If `id` is empty, too long, or holds control characters.
+    pub fn try_actor<A: Actor>(&self, id: &str) -> Result<A::Ref, AddressError> {
+        let address = ActorAddress::in_tenant(self.address.tenant(), A::TYPE, id)?;
+        let chain = self.chain.then(self.address.clone());
+        Ok(ActorRef::new(Arc::clone(self.host), address, chain).until(self.deadline).into())
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("address", &self.address).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,47 @@
+//! What an activation asks of the node that it lives in.
+
+use std::any::{Any, TypeId};
+use std::sync::Arc;
+
+use gritmesh_runtime::{ActorAddress, Clock, Failure, Spawn};
+
+use crate::directory::Directory;
+use crate::submission::{Submission, WireReply};
+
+/// The node around actors.
+pub trait Host: Send + Sync + 'static {
+    /// Time.
+    fn clock(&self) -> &dyn Clock;
+
+    /// Execution of handlers that wait.
+    fn spawn(&self) -> &dyn Spawn;
+
+    /// The actors that are in memory here.
+    fn directory(&self) -> &Directory;
+
+    /// Sends a call wherever its actor is, and brings it into memory if need be.
+    fn submit(self: Arc<Self>, submission: Submission);
+
+    /// Answers a call that came as bytes.
+    fn answer(&self, reply: WireReply, result: Result<Vec<u8>, Failure>);
+
+    /// 64 random bits.
+    fn random(&self) -> u64;
+
+    /// Seconds since the node started, by a coarse clock that costs nothing to read.
+    fn coarse_seconds(&self) -> u32;
+
+    /// How long a call may take whose caller set no deadline.
+    fn default_deadline(&self) -> std::time::Duration;
+
+    /// Something that the application provides to its actors, by its type.
+    fn resource(&self, _type: TypeId) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
+    }
+
+    /// An actor left memory.
+    fn deactivated(&self, address: &ActorAddress);
+
+    /// A handler panicked.
+    fn panicked(&self, address: &ActorAddress, message: &str);
+}

@@ -1,0 +1,156 @@
+//! References to actors.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Instant, Token};
+use parking_lot::Mutex;
+
+use crate::activation::{Activation, Entered};
+use crate::actor::{Actor, Handler, Message};
+use crate::call::Call;
+use crate::chain::{CHAIN_LINKS_MAX, Chain};
+use crate::host::Host;
+use crate::mailbox::Job;
+use crate::submission::{Header, INLINE_LINKS_MAX};
+
+/// A typed reference to an actor, wherever it is. Cheap to clone, and always valid: it names an actor, it does
+/// not hold one.
+///
+/// A reference remembers where it last found the actor in this process, so a held reference calls faster than
+/// one that is made for each call.
+pub struct ActorRef<A: Actor> {
+    host: Arc<dyn Host>,
+    address: ActorAddress,
+    token: Token,
+    chain: Chain,
+    /// When the caller's own caller stops waiting: calls made for it need not take longer.
+    until: Option<Instant>,
+    /// Callers that share a reference contend for the actor anyway, so an ordinary lock costs them nothing.
+    found: Mutex<Option<Arc<Activation<A>>>>,
+}
+
+impl<A: Actor> ActorRef<A> {
+    /// A reference for a caller at the end of `chain`.
+    pub fn new(host: Arc<dyn Host>, address: ActorAddress, chain: Chain) -> Self {
+        let token = address.token();
+        Self { host, address, token, chain, until: None, found: Mutex::new(None) }
+    }
+
+    /// Lets no call of this reference wait longer than until then.
+    pub(crate) const fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.until = deadline;
+        self
+    }
+
+    /// The actor that is referred to.
+    pub const fn address(&self) -> &ActorAddress {
+        &self.address
+    }
+
+    /// A call of `message`.
+    pub const fn call<M: Message>(&self, message: M) -> Call<'_, A, M>
+    where
+        A: Handler<M>,
+    {
+        Call::new(self, message)
+    }
+
+    pub(crate) const fn host(&self) -> &Arc<dyn Host> {
+        &self.host
+    }
+
+    pub(crate) const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Whether a call may run on the caller's stack.
+    pub(crate) fn runs_inline(&self) -> bool {
+        self.chain.len() < INLINE_LINKS_MAX
+    }
+
+    /// When a call that is made now ends, which is not later than the call that it is part of.
+    pub(crate) fn call_deadline(&self, after: Option<Duration>) -> Instant {
+        let deadline = self.deadline(after);
+        self.until.map_or(deadline, |until| until.min(deadline))
+    }
+
+    /// When a message that is sent now is given up.
+    pub(crate) fn deadline(&self, after: Option<Duration>) -> Instant {
+        self.host.clock().now() + after.unwrap_or_else(|| self.host.default_deadline())
+    }
+
+    pub(crate) fn header(&self, method: &'static str, deadline: Instant, one_way: bool) -> Header {
+        Header {
+            address: self.address.clone(),
+            token: self.token,
+            method: Cow::Borrowed(method),
+            deadline,
+            chain: if one_way { Chain::EMPTY } else { self.chain.clone() },
+            one_way,
+        }
+    }
+
+    /// Refuses a call that would wait for itself.
+    pub(crate) fn check_chain(&self) -> Result<(), Failure> {
+        if self.chain.is_empty() {
+            return Ok(());
+        }
+        if let Some(cycle) = self.chain.cycle_to(&self.address) {
+            return Err(Failure::new(FailureCode::Deadlock, cycle));
+        }
+        if self.chain.is_full() {
+            let detail = format!("{CHAIN_LINKS_MAX} actors already wait for each other in this call");
+            return Err(Failure::new(FailureCode::Overloaded, detail));
+        }
+        Ok(())
+    }
+
+    /// Enters the activation in this process, if there is one.
+    pub(crate) fn enter(
+        &self,
+        mut make: impl FnMut() -> Box<dyn Job<A>>,
+    ) -> Option<(Arc<Activation<A>>, Entered<A>)> {
+        let known = self.found.lock().clone();
+        if let Some(known) = known {
+            match known.enter(&mut make) {
+                Entered::Closed => {}
+                entered => return Some((known, entered)),
+            }
+        }
+        let found = self.host.directory().get(self.token, &self.address)?;
+        let found = found.as_any().downcast::<Activation<A>>().ok()?;
+        *self.found.lock() = Some(Arc::clone(&found));
+        let entered = found.enter(make);
+        Some((found, entered))
+    }
+}
+
+impl<A: Actor> Clone for ActorRef<A> {
+    fn clone(&self) -> Self {
+        Self {
+            host: Arc::clone(&self.host),
+            address: self.address.clone(),
+            token: self.token,
+            chain: self.chain.clone(),
+            until: self.until,
+            found: Mutex::new(self.found.lock().clone()),
+        }
+    }
+}
+
+impl<A: Actor> fmt::Debug for ActorRef<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ActorRef({})", self.address)
+    }
+}
+
+impl<A: Actor> PartialEq for ActorRef<A> {
+    fn eq(&self, other: &Self) -> bool {
+        self.address == other.address
+    }
+}
+
+impl<A: Actor> Eq for ActorRef<A> {}

@@ -1,0 +1,170 @@
+//! The floor of remote calls: one long-lived libp2p stream with numbered, length-prefixed frames, and nothing else.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::StreamExt;
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::compat::FuturesAsyncReadCompatExt;
+
+const PROTOCOL: StreamProtocol = StreamProtocol::new("/gritmesh-bench/floor/1");
+const HEADER_BYTES: usize = 12;
+const WRITES_WAITING: usize = 4096;
+
+fn swarm() -> Result<Swarm<libp2p_stream::Behaviour>> {
+    Ok(SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)?
+        .with_behaviour(|_| libp2p_stream::Behaviour::new())?
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
+        .build())
+}
+
+/// The child process: echoes every frame.
+pub(crate) fn serve() -> Result<()> {
+    crate::load::runtime()?.block_on(async {
+        let mut swarm = swarm()?;
+        swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse()?)?;
+        let mut incoming = swarm.behaviour().new_control().accept(PROTOCOL)?;
+        tokio::spawn(async move {
+            while let Some((_, stream)) = incoming.next().await {
+                let (reader, writer) = tokio::io::split(stream.compat());
+                tokio::spawn(echo(reader, writer));
+            }
+        });
+        loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+                println!("{address} {}", swarm.local_peer_id());
+            }
+        }
+    })
+}
+
+async fn echo(mut reader: impl AsyncRead + Unpin, mut writer: impl AsyncWrite + Unpin) -> Result<()> {
+    let (mut read, mut out) = (Vec::with_capacity(1 << 16), Vec::with_capacity(1 << 16));
+    while reader.read_buf(&mut read).await? > 0 {
+        let mut at = 0;
+        while let Some(frame) = frame_at(&read, at) {
+            out.extend_from_slice(&read[at..frame]);
+            at = frame;
+        }
+        read.drain(..at);
+        writer.write_all(&out).await?;
+        writer.flush().await?;
+        out.clear();
+    }
+    Ok(())
+}
+
+/// Where the frame at `at` ends, if it is whole.
+fn frame_at(bytes: &[u8], at: usize) -> Option<usize> {
+    let length = u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize;
+    let end = at + HEADER_BYTES + length;
+    (bytes.len() >= end).then_some(end)
+}
+
+type Pending = Arc<Mutex<BTreeMap<u64, oneshot::Sender<()>>>>;
+
+/// A client of the floor.
+#[derive(Clone, Debug)]
+pub(crate) struct Floor {
+    frames: mpsc::Sender<(u64, Arc<Vec<u8>>)>,
+    pending: Pending,
+    number: Arc<AtomicU64>,
+    payload: Arc<Vec<u8>>,
+}
+
+impl Floor {
+    pub(crate) async fn connect(line: &str, payload_bytes: usize) -> Result<Self> {
+        let (address, peer) = line.trim().split_once(' ').context("the child says its address")?;
+        let (address, peer): (Multiaddr, PeerId) = (address.parse()?, peer.parse()?);
+        let mut swarm = swarm()?;
+        swarm.dial(address)?;
+        let mut control = swarm.behaviour().new_control();
+        while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
+        tokio::spawn(async move { while swarm.next().await.is_some() {} });
+        let stream = control.open_stream(peer, PROTOCOL).await?;
+        let (reader, writer) = tokio::io::split(stream.compat());
+        let (frames, queue) = mpsc::channel(WRITES_WAITING);
+        let pending = Pending::default();
+        tokio::spawn(write(writer, queue));
+        tokio::spawn(read(reader, Arc::clone(&pending)));
+        Ok(Self { frames, pending, number: Arc::default(), payload: Arc::new(vec![7; payload_bytes]) })
+    }
+
+    pub(crate) async fn ask(&self) -> Result<()> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        self.pending.lock().expect("no holder panics").insert(number, sender);
+        self.frames.send((number, Arc::clone(&self.payload))).await?;
+        Ok(answer.await?)
+    }
+}
+
+async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<(u64, Arc<Vec<u8>>)>) -> Result<()> {
+    let (mut out, mut batch) = (Vec::with_capacity(1 << 16), Vec::new());
+    while queue.recv_many(&mut batch, 512).await > 0 {
+        for (number, payload) in batch.drain(..) {
+            out.extend_from_slice(&u32::try_from(payload.len())?.to_le_bytes());
+            out.extend_from_slice(&number.to_le_bytes());
+            out.extend_from_slice(&payload);
+        }
+        writer.write_all(&out).await?;
+        writer.flush().await?;
+        out.clear();
+    }
+    Ok(())
+}
+
+async fn read(mut reader: impl AsyncRead + Unpin, pending: Pending) -> Result<()> {
+    let mut read = Vec::with_capacity(1 << 16);
+    while reader.read_buf(&mut read).await? > 0 {
+        let mut at = 0;
+        while let Some(end) = frame_at(&read, at) {
+            let number = u64::from_le_bytes(read[at + 4..at + HEADER_BYTES].try_into()?);
+            if let Some(caller) = pending.lock().expect("no holder panics").remove(&number) {
+                let _ = caller.send(());
+            }
+            at = end;
+        }
+        read.drain(..at);
+    }
+    Ok(())
+}
+
+/// A child process of this program, ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Role {
+    process: Child,
+    /// The first line it printed.
+    pub(crate) line: String,
+}
+
+impl Role {
+    pub(crate) fn start(role: &str, arguments: &[&str]) -> Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .args(["child", role])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        let output = process.stdout.take().context("the child's output is a pipe")?;
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line)?;
+        anyhow::ensure!(!line.is_empty(), "the child `{role}` ended at once");
+        Ok(Self { process, line })
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

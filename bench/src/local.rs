@@ -1,0 +1,122 @@
+//! Calls within one process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Result;
+use gritmesh::{Node, actor, handlers};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::figures::Figures;
+use crate::load;
+
+#[actor(volatile)]
+#[derive(Default)]
+pub(crate) struct Counter {
+    value: u64,
+}
+
+#[handlers]
+impl Counter {
+    async fn add(&mut self, n: u64) -> u64 {
+        self.value += n;
+        self.value
+    }
+
+    async fn echo(&mut self, payload: Vec<u8>) -> Vec<u8> {
+        payload
+    }
+}
+
+/// A node without peers, in a directory of its own.
+pub(crate) async fn alone() -> Result<(Node, tempfile::TempDir)> {
+    let directory = tempfile::tempdir()?;
+    let node = Node::builder()
+        .data(directory.path())
+        .listen("127.0.0.1:0")
+        .http("127.0.0.1:0")
+        .register::<Counter>()
+        .start()
+        .await?;
+    Ok((node, directory))
+}
+
+pub(crate) fn measure(runs: usize) -> Result<()> {
+    let mut figures = Figures::default();
+    for _ in 0..runs {
+        load::runtime()?.block_on(run(&mut figures))?;
+    }
+    figures.print();
+    Ok(())
+}
+
+async fn run(figures: &mut Figures) -> Result<()> {
+    const CALLS: usize = 2_000_000;
+    figures.add("floor_tokio_channels_64", "calls/s", channels(64, CALLS / 2).await?);
+
+    let (node, _directory) = alone().await?;
+    let held = Arc::new(node.actor::<Counter>("held"));
+    held.add(1).await?;
+    let one = {
+        let held = Arc::clone(&held);
+        load::throughput(1, CALLS, move |_| {
+            let held = Arc::clone(&held);
+            async move { Ok(held.add(1).await.map(drop)?) }
+        })
+        .await?
+    };
+    figures.add("local_call_held_1", "calls/s", one);
+    let many = load::throughput(64, CALLS, move |_| {
+        let held = Arc::clone(&held);
+        async move { Ok(held.add(1).await.map(drop)?) }
+    })
+    .await?;
+    figures.add("local_call_held_64", "calls/s", many);
+
+    let lookups = {
+        let node = node.clone();
+        load::throughput(64, CALLS, move |_| {
+            let node = node.clone();
+            async move { Ok(node.actor::<Counter>("held").add(1).await.map(drop)?) }
+        })
+        .await?
+    };
+    figures.add("local_call_lookup_64", "calls/s", lookups);
+
+    const ACTORS: usize = 300_000;
+    let next = Arc::new(AtomicU64::new(0));
+    let activations = {
+        let node = node.clone();
+        load::throughput(64, ACTORS, move |_| {
+            let (node, id) = (node.clone(), next.fetch_add(1, Ordering::Relaxed));
+            async move { Ok(node.actor::<Counter>(&format!("fresh-{id}")).add(1).await.map(drop)?) }
+        })
+        .await?
+    };
+    figures.add("activations", "actors/s", activations);
+    node.shutdown().await;
+    Ok(())
+}
+
+/// What tokio's own channels do: one task with a bounded mailbox, a oneshot for each answer.
+async fn channels(callers: usize, calls: usize) -> Result<f64> {
+    let (sender, mut mailbox) = mpsc::channel::<(u64, oneshot::Sender<u64>)>(1000);
+    tokio::spawn(async move {
+        let mut value = 0;
+        while let Some((n, caller)) = mailbox.recv().await {
+            value += n;
+            let _ = caller.send(value);
+        }
+    });
+    let done = load::throughput(callers, calls, move |_| {
+        let sender = sender.clone();
+        async move {
+            let (caller, answer) = oneshot::channel();
+            sender.send((1, caller)).await?;
+            answer.await?;
+            Ok(())
+        }
+    });
+    let rate = done.await?;
+    Ok(rate)
+}

@@ -1,0 +1,43 @@
+//! The machines wired together, and the driver that runs them.
+//!
+//! **Problem.** The node that is measured, the node that is shipped and the node that is tortured in the
+//! simulator must be the same node.
+//!
+//! **Design.** A [`Node`] is a value made from an [`Environment`](gritmesh_runtime::Environment). Inside, two kinds
+//! of machines take every decision: one Control, which knows the cluster, and a few engines, which find
+//! the way of every call that the fast path cannot serve. A driver runs each of them on whichever thread brings
+//! an event, and carries out what they want.
+//!
+//! ```text
+//!    call ─► Directory ─► idle? run here            (fast path: no machine involved)
+//!      └────► Engine ─► Deliver │ Send │ Answer
+//!                ▲  ▲
+//!    network ────┘  └── Routes, Serve, Release ── Control ◄── network, timers
+//! ```
+//!
+//! **Deliberately absent.** Sockets, files, tokio, libp2p: those are in the environment. Statics: fifty nodes live
+//! in one process.
+
+mod control;
+mod driver;
+mod engine;
+mod events;
+mod inbound;
+mod latch;
+mod machine;
+mod metrics;
+mod node;
+mod options;
+mod passivation;
+mod records;
+mod status;
+mod wire;
+
+pub use events::ClusterEvents;
+pub use gritmesh_membership::{ClusterEvent, Member, MemberState, View};
+pub use node::{DynamicCall, Node};
+#[doc(hidden)]
+pub use options::Sabotage;
+pub use options::{ENGINES_MAX, NodeOptions, StartError};
+pub use records::{RecordError, Remembered, incarnation, remembered};
+pub use status::{ActorStatus, ClusterStatus, Location, NodeStatus, Readiness, ShardState, ShardStatus};

@@ -1,0 +1,112 @@
+//! What a node counts, in Prometheus' text form.
+//!
+//! A registry is a value of the node, not of the process. No label holds an actor's id: there may be millions.
+
+use std::sync::atomic::AtomicU64;
+
+use gritmesh_runtime::FailureCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// A gauge of whole numbers.
+type Level = Gauge<i64, std::sync::atomic::AtomicI64>;
+type Count = Counter<u64, AtomicU64>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OutcomeLabel {
+    pub(crate) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StateLabel {
+    pub(crate) state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ReasonLabel {
+    pub(crate) reason: String,
+}
+
+/// Every metric of a node.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) outcomes: Family<OutcomeLabel, Count>,
+    pub(crate) received: Count,
+    pub(crate) redirects: Count,
+    pub(crate) repeated: Count,
+    pub(crate) answers_lost: Count,
+    pub(crate) activations: Count,
+    pub(crate) deactivations: Count,
+    pub(crate) panics: Count,
+    pub(crate) malformed: Count,
+    pub(crate) refused: Family<ReasonLabel, Count>,
+    pub(crate) events: Count,
+    pub(crate) members: Family<StateLabel, Level>,
+    pub(crate) actors: Level,
+    pub(crate) shards_serving: Level,
+    pub(crate) calls_pending: Level,
+    pub(crate) calls_parked: Level,
+    pub(crate) malformed_gossip: Level,
+    pub(crate) stalls: Level,
+    pub(crate) rejoins: Level,
+    pub(crate) ready: Level,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("gritmesh");
+        macro_rules! metric {
+            ($name:literal, $help:literal) => {{
+                let metric = Default::default();
+                register(&mut registry, $name, $help, &metric);
+                metric
+            }};
+        }
+        Self {
+            outcomes: metric!("routed_calls", "Calls that left the fast path, by their outcome"),
+            received: metric!("received_calls", "Calls that came from peers"),
+            redirects: metric!("redirected_calls", "Calls that went to a node which did not serve the shard"),
+            repeated: metric!("repeated_calls", "Envelopes of calls that arrived twice and were dropped"),
+            answers_lost: metric!("answers_lost", "Answers that could not be queued for their caller's node"),
+            activations: metric!("activations", "Actors brought into memory"),
+            deactivations: metric!("deactivations", "Actors taken out of memory"),
+            panics: metric!("handler_panics", "Handlers that panicked"),
+            malformed: metric!("malformed_envelopes", "Envelopes that could not be read"),
+            refused: metric!("refused_connections", "Connections turned down at admission, by reason"),
+            events: metric!("cluster_events", "Changes of members seen"),
+            members: metric!("members", "Members by state, as seen from here"),
+            actors: metric!("actors", "Actors in memory"),
+            shards_serving: metric!("shards_serving", "Shards that this node serves"),
+            calls_pending: metric!("calls_pending", "Calls sent to other nodes without an answer so far"),
+            calls_parked: metric!("calls_parked", "Calls that wait for their shard to be served"),
+            malformed_gossip: metric!("malformed_gossip", "Gossip that could not be read"),
+            stalls: metric!("stalls", "Times that this process was found to have been stopped"),
+            rejoins: metric!("rejoins", "Times that this node was declared down and came back"),
+            ready: metric!("ready", "1 if the node is ready for work"),
+            registry,
+        }
+    }
+
+    pub(crate) fn outcome(&self, failure: Option<FailureCode>) {
+        let outcome = failure.map_or("ok", FailureCode::as_str);
+        self.outcomes.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string does not fail");
+        text
+    }
+}
+
+fn register<M>(registry: &mut Registry, name: &str, help: &str, metric: &M)
+where
+    M: prometheus_client::registry::Metric + Clone,
+{
+    registry.register(name, help, metric.clone());
+}

@@ -1,0 +1,288 @@
+//! A node: everything wired together, as one value.
+
+mod handler;
+mod host;
+mod perform;
+mod report;
+mod ticker;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use futures::channel::oneshot;
+use gritmesh_actor::{
+    Actor, ActorRef, Chain, Directory, DynamicPayload, Header, Host, Registry, Submission, WireReply,
+};
+use gritmesh_membership as membership;
+use gritmesh_membership::View;
+use gritmesh_runtime::{
+    ActorAddress, AddressError, ClusterId, Environment, Failure, FailureCode, NodeId, NodeInfo, Rng, ShardId,
+};
+use gritmesh_sharding as sharding;
+use parking_lot::Mutex;
+
+use crate::control::{self, Control};
+use crate::driver::Driver;
+use crate::engine::{self, Engine, Routes};
+use crate::events::{ClusterEvents, Subscribers};
+use crate::inbound::Inbound;
+use crate::latch::Latch;
+use crate::metrics::Metrics;
+use crate::options::{ENGINES_MAX, NodeOptions, StartError};
+
+/// A node of a cluster: hosts actors, routes calls, and knows its peers. Made from an environment, real or
+/// simulated; stops when the last `Arc` of it is dropped.
+pub struct Node {
+    weak: Weak<Self>,
+    environment: Environment,
+    info: NodeInfo,
+    options: NodeOptions,
+    registry: Registry,
+    directory: Directory,
+    control: Driver<Control>,
+    engines: Vec<Driver<Engine>>,
+    routes: ArcSwapOption<Routes>,
+    view: ArcSwap<View>,
+    cluster: ArcSwapOption<ClusterId>,
+    coarse_seconds: AtomicU32,
+    rng: Mutex<Rng>,
+    inbound: Mutex<Inbound>,
+    subscribers: Subscribers,
+    warned: Mutex<std::collections::BTreeSet<String>>,
+    pub(crate) metrics: Metrics,
+    drained: Latch<()>,
+    left: Latch<()>,
+    fatal: Latch<String>,
+    draining: Latch<()>,
+}
+
+/// A call whose types are not known: from HTTP, from the command line.
+#[derive(Clone, Debug)]
+pub struct DynamicCall {
+    /// Whom it is for.
+    pub address: ActorAddress,
+    /// Which method.
+    pub method: String,
+    /// Its arguments, a MessagePack array.
+    pub arguments: Vec<u8>,
+    /// How long the caller waits; `None` for the node's default.
+    pub timeout: Option<Duration>,
+}
+
+impl Node {
+    /// Starts a node. Its network has to be given the node as its handler right after.
+    ///
+    /// `info` carries the address that is bound and the incarnation of this start, which must be durable
+    /// already.
+    ///
+    /// # Errors
+    /// If a setting is out of range.
+    pub fn start(
+        environment: Environment,
+        info: NodeInfo,
+        cluster: Option<ClusterId>,
+        registry: Registry,
+        options: NodeOptions,
+    ) -> Result<Arc<Self>, StartError> {
+        if !(1..=ENGINES_MAX).contains(&options.engines) {
+            return Err(StartError::Engines { engines: options.engines });
+        }
+        if !(1..=sharding::SHARDS_MAX as u32).contains(&options.shards) {
+            return Err(StartError::Shards { shards: options.shards });
+        }
+        let start = control::Start {
+            membership: membership::Start {
+                info: info.clone(),
+                types: registry.names().map(str::to_owned).collect(),
+                cluster,
+                seeds: options.seeds.clone(),
+                own_addresses: options.own_addresses.clone(),
+            },
+            membership_options: options.membership.clone(),
+            sharding_options: options.sharding.clone(),
+            shards: options.shards,
+        };
+        let now = environment.clock.now();
+        let control = Control::new(now, environment.seed.child("control").rng(), start)?;
+        let engines = (0..options.engines).map(|index| {
+            Driver::new(
+                Engine::new(info.node_id, info.incarnation, index as u8, options.sabotage),
+                perform::ENGINE_LANES + index,
+            )
+        });
+        let engines = engines.collect();
+        let node = Arc::new_cyclic(|weak| Self {
+            weak: weak.clone(),
+            rng: Mutex::new(environment.seed.child("handlers").rng()),
+            view: ArcSwap::from_pointee(View { version: 0, members: std::collections::BTreeMap::new() }),
+            control: Driver::new(control, perform::CONTROL_LANE),
+            engines,
+            environment,
+            info,
+            options,
+            registry,
+            directory: Directory::new(),
+            routes: ArcSwapOption::empty(),
+            cluster: ArcSwapOption::empty(),
+            coarse_seconds: AtomicU32::new(0),
+            inbound: Mutex::new(Inbound::default()),
+            subscribers: Subscribers::default(),
+            warned: Mutex::default(),
+            metrics: Metrics::new(),
+            drained: Latch::new(),
+            left: Latch::new(),
+            fatal: Latch::new(),
+            draining: Latch::new(),
+        });
+        node.control.post(&node, control::Event::Start);
+        ticker::start(&node);
+        Ok(node)
+    }
+
+    /// A reference to an actor in the default tenant, wherever it lives.
+    ///
+    /// # Panics
+    /// If `id` is not a valid id; use [`Self::try_actor`] for ids that come from outside.
+    pub fn actor<A: Actor>(&self, id: &str) -> A::Ref {
+        self.try_actor::<A>(gritmesh_runtime::DEFAULT_TENANT, id)
+            .expect("an actor id written in code is valid")
+    }
+
+    /// A reference to an actor in a tenant.
+    ///
+    /// # Errors
+    /// If the tenant or the id is not a valid name.
+    pub fn try_actor<A: Actor>(&self, tenant: &str, id: &str) -> Result<A::Ref, AddressError> {
+        let address = ActorAddress::in_tenant(tenant, A::TYPE, id)?;
+        Ok(ActorRef::new(self.as_host(), address, Chain::EMPTY).into())
+    }
+
+    /// Makes a call whose types are not known, and waits for the answer in MessagePack.
+    ///
+    /// # Errors
+    /// How the call ended otherwise.
+    pub async fn call_dynamic(&self, call: DynamicCall) -> Result<Vec<u8>, Failure> {
+        let (sender, answer) = oneshot::channel();
+        self.submit_dynamic(call, WireReply::Local(sender), false);
+        let stopped = || Failure::new(FailureCode::Unknown, "the node stopped while the call was under way");
+        answer.await.unwrap_or_else(|oneshot::Canceled| Err(stopped()))
+    }
+
+    /// Sends a message whose types are not known. It runs at most once; nobody hears how it ended.
+    pub fn send_dynamic(&self, call: DynamicCall) {
+        self.submit_dynamic(call, WireReply::None, true);
+    }
+
+    fn submit_dynamic(&self, call: DynamicCall, reply: WireReply, one_way: bool) {
+        let timeout = call.timeout.unwrap_or(self.options.call_timeout);
+        let header = Header {
+            token: call.address.token(),
+            address: call.address,
+            method: Cow::Owned(call.method),
+            deadline: self.environment.clock.now() + timeout,
+            chain: Chain::EMPTY,
+            one_way,
+        };
+        let host = self.as_host();
+        let payload = Box::new(DynamicPayload::new(call.arguments, reply, Arc::clone(&host)));
+        match self.directory.get(header.token, &header.address) {
+            Some(activation) => gritmesh_actor::Payload::deliver(payload, header, activation),
+            None => host.submit(Submission { header, payload }),
+        }
+    }
+
+    /// What happens to the members of the cluster from now on.
+    pub fn subscribe(&self) -> ClusterEvents {
+        self.subscribers.subscribe()
+    }
+
+    /// The members, as this node sees them now.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// What this node says of itself.
+    pub const fn info(&self) -> &NodeInfo {
+        &self.info
+    }
+
+    /// The cluster that this node belongs to.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.cluster.load().as_deref().copied()
+    }
+
+    /// Hands over everything that this node serves, and waits until that is done. New calls are still routed.
+    /// Has no end if no other node can take over; the caller sets the limit.
+    pub async fn drain(&self) {
+        self.begin_drain();
+        self.drained.wait().await;
+    }
+
+    /// Begins to hand over everything that this node serves.
+    pub fn begin_drain(&self) {
+        self.draining.set(());
+        let node = self.this();
+        for engine in &self.engines {
+            engine.post(&node, engine::Event::Draining);
+        }
+        self.control.post(&node, control::Event::Drain);
+    }
+
+    /// Announces that this node leaves, and waits until that is sent.
+    pub async fn leave(&self) {
+        self.control.post(&self.this(), control::Event::Leave);
+        self.left.wait().await;
+    }
+
+    /// Waits until this node finds that it must stop, and tells why.
+    pub async fn fatal(&self) -> String {
+        self.fatal.wait().await
+    }
+
+    /// Whether this node has found that it must stop.
+    pub fn must_stop(&self) -> bool {
+        self.fatal.is_set()
+    }
+
+    /// The metrics of this node in Prometheus' text form.
+    pub fn metrics_text(&self) -> String {
+        self.refresh_metrics();
+        self.metrics.to_text()
+    }
+
+    fn this(&self) -> Arc<Self> {
+        self.weak.upgrade().expect("a node that is borrowed is alive")
+    }
+
+    fn as_host(&self) -> Arc<dyn Host> {
+        self.this()
+    }
+
+    fn engine_of(&self, shard: ShardId) -> usize {
+        shard.0 as usize % self.engines.len()
+    }
+
+    fn elapsed_seconds(&self) -> u32 {
+        self.coarse_seconds.load(Ordering::Relaxed)
+    }
+
+    fn name_of(&self, node: NodeId) -> String {
+        match self.view.load().members.get(&node) {
+            Some(member) => member.info.name.clone(),
+            None => node.short(),
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.info.name)
+            .field("node_id", &self.info.node_id)
+            .finish_non_exhaustive()
+    }
+}

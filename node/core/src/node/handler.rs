@@ -1,0 +1,221 @@
+//! What comes from peers, on the thread that read it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gritmesh_actor::{Chain, DynamicPayload, Header, Submission, WireReply, WireTurn};
+use gritmesh_runtime::frame::Frames;
+use gritmesh_runtime::{
+    ActorAddress, DialError, Epoch, Failure, FailureCode, Incarnation, Instant, NetworkEvent, NetworkHandler,
+    NodeId, ShardId, Token, TrafficClass,
+};
+use rkyv::rancor;
+
+use super::Node;
+use crate::metrics::ReasonLabel;
+use crate::options::Sabotage;
+use crate::wire::{ArchivedEnvelope, Call, Envelope};
+use crate::{control, engine};
+
+type ArchivedCall = rkyv::Archived<Call>;
+
+/// Longest time that a peer may ask an answer to be awaited. A deadline only bounds how long a call is kept.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl NetworkHandler for Node {
+    fn handle(&self, event: NetworkEvent<'_>) {
+        let node = self.this();
+        match event {
+            NetworkEvent::Received { from, class: TrafficClass::Calls, frames } => {
+                node.calls_received(from, frames);
+            }
+            NetworkEvent::Received { from, class, frames } => {
+                // Consensus and bulk have no receiver in this version; a peer that uses them is still read.
+                if class == TrafficClass::Gossip {
+                    let events = frames.map(|body| control::Event::Received { from, body: body.to_vec() });
+                    node.control.post_all(&node, events);
+                }
+            }
+            NetworkEvent::Connected { hello } => {
+                node.inbound.lock().connected(hello.info.node_id, hello.info.incarnation);
+                node.control.post(&node, control::Event::Connected(hello));
+            }
+            NetworkEvent::Lost { peer, reason, unsent } => {
+                node.engines_lost(peer, &unsent.iter().map(|tag| tag.0).collect::<Vec<_>>());
+                node.control.post(&node, control::Event::Lost { peer, reason });
+            }
+            NetworkEvent::DialFailed { address, error } => node.dial_failed(address, &error),
+            NetworkEvent::Refused { address, peer, by_us, refusal } => {
+                node.metrics.refused.get_or_create(&ReasonLabel { reason: refusal.as_str().into() }).inc();
+                let peer = peer.map(|peer| peer.short());
+                tracing::warn!(?peer, ?address, by_us, code = refusal.as_str(), reason = %refusal, "connection refused");
+                node.control.post(&node, control::Event::Refused { address, by_us, refusal });
+            }
+            NetworkEvent::Malformed { from, detail } => {
+                node.metrics.malformed.inc();
+                tracing::warn!(peer = ?from, detail, "a peer broke the protocol and was disconnected");
+            }
+        }
+    }
+}
+
+impl Node {
+    fn dial_failed(self: &Arc<Self>, address: String, error: &DialError) {
+        let own = matches!(error, DialError::Own { .. });
+        if let DialError::DuplicateIdentity { .. } = error {
+            tracing::error!(address, %error, "identity in use");
+            let refusal = gritmesh_runtime::admission::Refusal::DuplicateIdentity;
+            let event = control::Event::Refused { address: Some(address), by_us: false, refusal };
+            return self.control.post(self, event);
+        }
+        if let DialError::Resolve { .. } = error {
+            tracing::warn!(address, %error, "a seed cannot be resolved");
+        } else {
+            tracing::debug!(address, %error, "dial failed");
+        }
+        self.control.post(self, control::Event::DialFailed { address, own });
+    }
+
+    /// The engines hear of the loss of a peer, or of its death.
+    pub(super) fn engines_lost(self: &Arc<Self>, peer: NodeId, unsent: &[u64]) {
+        for (index, engine) in self.engines.iter().enumerate() {
+            let own = |slot: &&u64| **slot != 0 && usize::from(engine::engine_of(**slot)) == index;
+            let unsent = unsent.iter().filter(own).copied().collect();
+            engine.post(self, engine::Event::Lost { peer, unsent });
+        }
+    }
+
+    /// Runs calls of actors that are in memory right here; what else there is goes to the engines, in one post.
+    fn calls_received(self: &Arc<Self>, from: NodeId, frames: Frames<'_>) {
+        let now = self.environment.clock.now();
+        let mut events: Vec<Vec<engine::Event>> = self.engines.iter().map(|_| Vec::new()).collect();
+        for body in frames {
+            let Ok(envelope) = Envelope::access(body) else {
+                self.metrics.malformed.inc();
+                tracing::warn!(peer = %from.short(), "an envelope cannot be read");
+                continue;
+            };
+            match envelope {
+                ArchivedEnvelope::Call(call) => {
+                    if let Some((engine, event)) = self.call_received(now, from, call) {
+                        events[engine].push(event);
+                    }
+                }
+                ArchivedEnvelope::Reply(reply) => {
+                    let Ok(reply) = rkyv::deserialize::<crate::wire::Reply, rancor::Error>(reply) else {
+                        continue;
+                    };
+                    let event = engine::Event::Reply { slot: reply.slot, result: reply.result };
+                    self.collect(&mut events, reply.slot, reply.incarnation, event);
+                }
+                ArchivedEnvelope::Redirect { slot, incarnation, place } => {
+                    let Ok(place) = rkyv::deserialize::<_, rancor::Error>(place) else { continue };
+                    let slot = slot.to_native();
+                    let event = engine::Event::Redirect { slot, place };
+                    self.collect(&mut events, slot, incarnation.to_native(), event);
+                }
+            }
+        }
+        for (engine, events) in self.engines.iter().zip(events) {
+            engine.post_all(self, events);
+        }
+    }
+
+    /// Sorts an answer to its engine. One to a call of an earlier start of this node is nobody's: slots are
+    /// counted anew by each start.
+    fn collect(&self, events: &mut [Vec<engine::Event>], slot: u64, incarnation: u64, event: engine::Event) {
+        if incarnation != self.info.incarnation.0 {
+            return;
+        }
+        match events.get_mut(usize::from(engine::engine_of(slot))) {
+            Some(events) => events.push(event),
+            None => {
+                self.metrics.malformed.inc();
+            }
+        }
+    }
+
+    fn call_received(
+        self: &Arc<Self>,
+        now: Instant,
+        from: NodeId,
+        call: &ArchivedCall,
+    ) -> Option<(usize, engine::Event)> {
+        self.metrics.received.inc();
+        let new = self.inbound.lock().is_new(from, call.engine, call.number.to_native());
+        if !new && self.options.sabotage != Sabotage::RunRepeated {
+            self.metrics.repeated.inc();
+            return None;
+        }
+        let (slot, incarnation) = (call.slot.to_native(), Incarnation(call.incarnation.to_native()));
+        let reply = match call.one_way {
+            true => WireReply::None,
+            false => WireReply::Peer { peer: from, slot, incarnation },
+        };
+        let chain = match read_chain(call) {
+            Ok(chain) => chain,
+            Err(failure) => {
+                gritmesh_actor::Host::answer(&**self, reply, Err(failure));
+                return None;
+            }
+        };
+        let deadline = now + Duration::from_micros(call.timeout_us.to_native()).min(TIMEOUT_MAX);
+        let token = Token(call.token.to_native());
+        if let Some(activation) = self.directory.get_by_key(token, &call.key) {
+            let (method, arguments, one_way) = (&*call.method, &*call.arguments, call.one_way);
+            activation.enter_wire(WireTurn { method, arguments, deadline, chain, one_way, reply });
+            return None;
+        }
+        self.route_received(from, call, deadline, chain, reply)
+    }
+
+    fn route_received(
+        self: &Arc<Self>,
+        from: NodeId,
+        call: &ArchivedCall,
+        deadline: Instant,
+        chain: Chain,
+        reply: WireReply,
+    ) -> Option<(usize, engine::Event)> {
+        let address = match ActorAddress::from_key(&call.key) {
+            Ok(address) => address,
+            Err(error) => {
+                let failure = Failure::new(FailureCode::BadAddress, error.to_string());
+                gritmesh_actor::Host::answer(&**self, reply, Err(failure));
+                return None;
+            }
+        };
+        // The sender's token only finds what is in memory; what is created stands at its true place.
+        let token = address.token();
+        let method = Cow::Owned(call.method.as_str().to_owned());
+        let header = Header { address, token, method, deadline, chain, one_way: call.one_way };
+        let payload = Box::new(DynamicPayload::new(call.arguments.to_vec(), reply, self.as_host()));
+        let shard = ShardId(call.shard.to_native());
+        let engine = match &*self.routes.load() {
+            Some(routes) => self.engine_of(routes.table.shard_of(token).id),
+            None => 0,
+        };
+        let event = engine::Event::Received {
+            from: engine::Caller {
+                peer: from,
+                slot: call.slot.to_native(),
+                incarnation: Incarnation(call.incarnation.to_native()),
+            },
+            submission: Submission { header, payload },
+            shard,
+            epoch: Epoch(call.epoch.to_native()),
+            hops: call.hops,
+        };
+        Some((engine, event))
+    }
+}
+
+fn read_chain(call: &ArchivedCall) -> Result<Chain, Failure> {
+    let links = call.chain.iter().map(|link| ActorAddress::from_key(link));
+    let links: Result<Vec<ActorAddress>, _> = links.collect();
+    match links {
+        Ok(links) => Ok(links.into_iter().collect()),
+        Err(error) => Err(Failure::new(FailureCode::BadAddress, format!("in the chain of callers: {error}"))),
+    }
+}

@@ -1,0 +1,230 @@
+//! What a node tells about itself and the cluster.
+
+use gritmesh_actor::ActivationPhase;
+use gritmesh_membership::Member;
+use gritmesh_runtime::{ActorAddress, NodeId};
+use gritmesh_sharding::{Route, Shard};
+
+use super::Node;
+use crate::status::{ActorStatus, ClusterStatus, Location, NodeStatus, Readiness, ShardState, ShardStatus};
+
+/// Types for which somebody was warned. A client that makes up names must not fill the memory.
+const WARNED_MAX: usize = 1024;
+
+impl Node {
+    /// Whether this node may be sent work, and what it waits for otherwise.
+    pub fn readiness(&self) -> Readiness {
+        let mut waits_for = Vec::new();
+        let mut notes = Vec::new();
+        if self.draining.is_set() {
+            waits_for.push("nothing: the node is draining".to_owned());
+        }
+        if self.cluster().is_none() {
+            waits_for.push("a cluster: it has neither founded nor joined one".to_owned());
+        }
+        match &*self.routes.load() {
+            None => waits_for.push("the shard table".to_owned()),
+            Some(routes) => {
+                let view = self.view.load();
+                let led =
+                    |shard: &&Shard| shard.leader.is_some_and(|leader| is_active(&view.members, leader));
+                let all = routes.table.shards().len();
+                let led = routes.table.shards().iter().filter(led).count();
+                if led < all {
+                    waits_for.push(format!("leaders of {} of {all} shards", all - led));
+                }
+                if view.active().count() <= 1 {
+                    notes.push("this node is alone: nothing is replicated".to_owned());
+                }
+            }
+        }
+        Readiness { ready: waits_for.is_empty(), waits_for, notes }
+    }
+
+    /// The cluster as this node sees it.
+    pub fn cluster_status(&self) -> ClusterStatus {
+        let view = self.view.load();
+        let routes = self.routes.load();
+        let shards = routes.as_ref().map_or(&[][..], |routes| routes.table.shards());
+        let led = |shard: &&Shard| shard.leader.is_some_and(|leader| is_active(&view.members, leader));
+        ClusterStatus {
+            cluster_id: self.cluster().map(|cluster| cluster.to_string()),
+            node_id: self.info.node_id.to_string(),
+            name: self.info.name.clone(),
+            readiness: self.readiness(),
+            members: view.members.values().map(|member| self.node_status(member, shards)).collect(),
+            shards: shards.len(),
+            shards_led: shards.iter().filter(led).count(),
+        }
+    }
+
+    fn node_status(&self, member: &Member, shards: &[Shard]) -> NodeStatus {
+        let info = &member.info;
+        NodeStatus {
+            node_id: info.node_id.to_string(),
+            name: info.name.clone(),
+            state: member.state.as_str().to_owned(),
+            incarnation: info.incarnation.0,
+            peer_address: info.peer_address.to_string(),
+            http_address: info.http_address.map(|address| address.to_string()),
+            zone: info.zone.clone(),
+            weight: info.weight,
+            shards: shards.iter().filter(|shard| shard.leader == Some(info.node_id)).count(),
+            types: member.types.as_ref().map(|types| types.to_vec()),
+            this_node: info.node_id == self.info.node_id,
+        }
+    }
+
+    /// All shards, as this node knows them.
+    pub fn shard_statuses(&self) -> Vec<ShardStatus> {
+        let routes = self.routes.load();
+        let Some(routes) = &*routes else { return Vec::new() };
+        let (serving, releasing) = self.control.peek(|control| {
+            let assignment = control.assignment();
+            let serving: Vec<_> = assignment.serving().collect();
+            (serving, assignment.releasing().collect::<Vec<_>>())
+        });
+        let status = |shard: &Shard| {
+            let state = match shard.leader {
+                _ if releasing.contains(&shard.id) => ShardState::Releasing,
+                _ if serving.contains(&shard.id) => ShardState::Serving,
+                Some(_) => ShardState::Remote,
+                None => ShardState::Leaderless,
+            };
+            ShardStatus {
+                shard: shard.id.0,
+                start: shard.start.to_string(),
+                end: shard.end.to_string(),
+                epoch: shard.epoch.0,
+                leader: shard.leader.map(|leader| self.name_of(leader)),
+                leader_id: shard.leader.map(|leader| leader.to_string()),
+                state,
+            }
+        };
+        routes.table.shards().iter().map(status).collect()
+    }
+
+    /// The node that hosts an actor, as far as this node knows; `None` if there is none for now.
+    pub fn locate(&self, address: &ActorAddress) -> Option<Location> {
+        let routes = self.routes.load();
+        let routes = routes.as_ref()?;
+        let token = address.token();
+        let Route::Node { node, shard, epoch } = routes.routing.route(token, address.actor_type()) else {
+            return None;
+        };
+        let view = self.view.load();
+        let info = view.members.get(&node).map(|member| &member.info);
+        let here = node == self.info.node_id;
+        Some(Location {
+            name: self.name_of(node),
+            node_id: node.to_string(),
+            http_address: info.and_then(|info| info.http_address).map(|address| address.to_string()),
+            shard: shard.0,
+            epoch: epoch.0,
+            token: token.to_string(),
+            active: here.then(|| self.directory.get(token, address).is_some()),
+        })
+    }
+
+    /// Actors in memory on this node, of one type or of all, at most `limit` of them; and how many there are.
+    pub fn actors(&self, actor_type: Option<&str>, limit: usize) -> (Vec<ActorStatus>, usize) {
+        let now_s = self.elapsed_seconds();
+        let mut found = Vec::new();
+        for part in 0..self.directory.partitions() {
+            if found.len() >= limit {
+                break;
+            }
+            for activation in self.directory.visit(part) {
+                if actor_type.is_some_and(|wanted| wanted != activation.info().name) {
+                    continue;
+                }
+                let status = activation.status();
+                found.push(ActorStatus {
+                    address: activation.address().to_string(),
+                    phase: phase_text(status.phase).to_owned(),
+                    queued: status.queued,
+                    idle_s: now_s.saturating_sub(status.last_used_s),
+                    node: self.info.name.clone(),
+                });
+            }
+        }
+        found.truncate(limit);
+        (found, self.directory.len())
+    }
+
+    /// Calls that this node sent to others or that wait here for their shard to be served.
+    pub fn calls_under_way(&self) -> usize {
+        let (pending, parked) = self.waiting_calls();
+        pending + parked
+    }
+
+    fn waiting_calls(&self) -> (usize, usize) {
+        let counts =
+            self.engines.iter().map(|engine| engine.peek(|engine| (engine.pending(), engine.parked())));
+        counts.fold((0, 0), |(pending, parked), (sent, waiting)| (pending + sent, parked + waiting))
+    }
+
+    pub(super) fn refresh_metrics(&self) {
+        let metrics = &self.metrics;
+        metrics.actors.set(self.directory.len() as i64);
+        metrics.ready.set(i64::from(self.readiness().ready));
+        let (pending, parked) = self.waiting_calls();
+        metrics.calls_pending.set(pending as i64);
+        metrics.calls_parked.set(parked as i64);
+        let (serving, counters, malformed) = self.control.peek(|control| {
+            (control.assignment().serving().count(), control.membership_counters(), control.malformed())
+        });
+        metrics.shards_serving.set(serving as i64);
+        metrics.malformed_gossip.set((malformed + counters.malformed) as i64);
+        metrics.stalls.set(counters.stalls as i64);
+        metrics.rejoins.set(counters.rejoins as i64);
+    }
+
+    /// Says once for each type that others host and this node does not, so that a forgotten registration is
+    /// noticed.
+    pub(super) fn warn_of_types(&self) {
+        let view = self.view.load();
+        for member in view.members.values().filter(|member| member.state.is_active()) {
+            for actor_type in member.types.iter().flat_map(|types| types.iter()) {
+                if self.registry.get(actor_type).is_none() && self.warn_once(actor_type) {
+                    let hosts = self.hosts_of(actor_type);
+                    tracing::warn!(
+                        actor_type,
+                        hosts,
+                        "this node does not host a type that others do; its calls are routed there"
+                    );
+                }
+            }
+        }
+    }
+
+    pub(super) fn warn_unknown_type(&self, actor_type: &str) {
+        if self.warn_once(&format!("unhosted {actor_type}")) {
+            let here: Vec<&str> = self.registry.names().collect();
+            tracing::warn!(actor_type, here = here.join(", "), "a call names a type that no node hosts");
+        }
+    }
+
+    fn hosts_of(&self, actor_type: &str) -> String {
+        let routes = self.routes.load();
+        let hosts = routes.as_ref().map(|routes| routes.routing.hosts_of(actor_type)).unwrap_or_default();
+        hosts.into_iter().map(|node| self.name_of(node)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn warn_once(&self, what: &str) -> bool {
+        let mut warned = self.warned.lock();
+        warned.len() < WARNED_MAX && warned.insert(what.to_owned())
+    }
+}
+
+fn is_active(members: &std::collections::BTreeMap<NodeId, Member>, node: NodeId) -> bool {
+    members.get(&node).is_some_and(|member| member.state.is_active())
+}
+
+const fn phase_text(phase: ActivationPhase) -> &'static str {
+    match phase {
+        ActivationPhase::Idle => "idle",
+        ActivationPhase::Busy => "busy",
+        ActivationPhase::Closing => "closing",
+    }
+}

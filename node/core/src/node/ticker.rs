@@ -1,0 +1,40 @@
+//! Once a second: the coarse clock goes on, and idle actors leave memory.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Node;
+use crate::passivation::{Memory, Sweep};
+
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Starts the ticker; it ends with the node.
+pub(super) fn start(node: &Arc<Node>) {
+    let weak = node.weak.clone();
+    let clock = Arc::clone(&node.environment.clock);
+    let spawn = Arc::clone(&node.environment.spawn);
+    let mut next = clock.now();
+    node.environment.spawn.spawn(Box::pin(async move {
+        let mut sweep = Sweep::default();
+        loop {
+            // A process that was stopped does not catch up on the seconds it missed.
+            next = (next + PERIOD).max(clock.now());
+            spawn.sleep_until(next).await;
+            let Some(node) = weak.upgrade() else { return };
+            node.second(&mut sweep);
+        }
+    }));
+}
+
+impl Node {
+    fn second(&self, sweep: &mut Sweep) {
+        let now_s =
+            u32::try_from(self.environment.clock.now().as_nanos() / 1_000_000_000).unwrap_or(u32::MAX);
+        self.coarse_seconds.store(now_s, Ordering::Relaxed);
+        let memory = Memory { used: (self.options.memory_used)(), limit: self.options.memory_limit_bytes };
+        for activation in sweep.step(&self.directory, now_s, memory) {
+            activation.close(None);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What an operator may set.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gritmesh_membership as membership;
+use gritmesh_sharding as sharding;
+
+/// Engines of one node. More than cores are of no use, and the number travels in one byte.
+pub const ENGINES_MAX: usize = 64;
+
+/// The settings of a node that are not part of what it says of itself.
+#[derive(Clone)]
+pub struct NodeOptions {
+    /// Addresses (`host:port`) of nodes to join through.
+    pub seeds: Vec<String>,
+    /// Texts under which this node's own address may stand among the seeds.
+    pub own_addresses: Vec<String>,
+    /// How many engines share the node's shards; as many as cores.
+    pub engines: usize,
+    /// How many shards a cluster has that this node founds.
+    pub shards: u32,
+    /// How long a call may take whose caller sets no deadline. Default 30 s.
+    pub call_timeout: Duration,
+    /// Above 80 % of this, idle actors leave memory early; `None` switches that off.
+    pub memory_limit_bytes: Option<u64>,
+    /// How much memory the process uses now, in bytes.
+    pub memory_used: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Times of membership.
+    pub membership: membership::Options,
+    /// Times of shard moves.
+    pub sharding: sharding::Options,
+    /// A bug to have on purpose, for tests of the checkers.
+    #[doc(hidden)]
+    pub sabotage: Sabotage,
+}
+
+/// Bugs that a node can be given, to show that the simulator's checkers find them. Never anything else than
+/// [`Sabotage::None`] outside of such a test.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// No bug.
+    #[default]
+    None,
+    /// Calls that arrive twice run twice.
+    RunRepeated,
+    /// Calls that were sent when the connection broke are said not to have been delivered.
+    DenySent,
+    /// Deadlines are forgotten.
+    ForgetDeadlines,
+    /// A shard is handed over while its actors stay in memory.
+    KeepActors,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self {
+            seeds: Vec::new(),
+            own_addresses: Vec::new(),
+            engines: 1,
+            shards: sharding::SHARDS_DEFAULT,
+            call_timeout: Duration::from_secs(30),
+            memory_limit_bytes: None,
+            memory_used: Arc::new(|| 0),
+            membership: membership::Options::default(),
+            sharding: sharding::Options::default(),
+            sabotage: Sabotage::None,
+        }
+    }
+}
+
+impl fmt::Debug for NodeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeOptions")
+            .field("seeds", &self.seeds)
+            .field("engines", &self.engines)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a node cannot start with these settings.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StartError {
+    /// No engine, or more than [`ENGINES_MAX`].
+    #[error("a node has 1 to {ENGINES_MAX} engines, not {engines}")]
+    Engines {
+        /// How many were asked for.
+        engines: usize,
+    },
+    /// The number of shards is out of range.
+    #[error("a cluster has 1 to {} shards, not {shards}", sharding::SHARDS_MAX)]
+    Shards {
+        /// How many were asked for.
+        shards: u32,
+    },
+    /// A setting of membership is out of range.
+    #[error(transparent)]
+    Membership(#[from] membership::StartError),
+}

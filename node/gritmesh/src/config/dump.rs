@@ -1,0 +1,63 @@
+//! The settings in the form of the file that would give them, with what each means.
+
+use std::fmt::Write;
+
+use super::Settings;
+
+impl Settings {
+    /// The settings as a TOML file. What is confidential is redacted; the rest reads back as it was.
+    pub fn to_toml(&self) -> String {
+        let mut toml = String::new();
+        let mut line = |comment: &str, key: &str, value: String| {
+            writeln!(toml, "# {comment}\n{key} = {value}").expect("writing to a string does not fail");
+        };
+        line("The data directory. One directory, one node.", "data", quoted(&self.data.to_string_lossy()));
+        line("Where to listen for peers, HOST:PORT. Port 0 takes a free one.", "listen", quoted(&self.listen));
+        line("Where to serve HTTP, HOST:PORT, or \"off\". Port 0 takes a free one.", "http", quoted(&self.http));
+        line("The host others reach this node at, if it listens on all. Empty: found out.", "advertise", quoted(&self.advertise));
+        let seeds: Vec<String> = self.seeds.iter().map(|seed| quoted(seed)).collect();
+        line("Nodes to join through, HOST:PORT. May be the same list on every node.", "seeds", format!("[{}]", seeds.join(", ")));
+        line("The node's name in tables. Empty: taken from its key.", "name", quoted(&self.name));
+        line("The failure zone.", "zone", quoted(&self.zone));
+        line("The node's share of the ring relative to others; 0 takes no shards.", "weight", self.weight.to_string());
+        line("What all nodes of the cluster know: a text, or \"@FILE\".", "secret", quoted(self.secret.redacted()));
+        line("Opens administrative requests to other machines: a text, or \"@FILE\".", "token", quoted(self.token.redacted()));
+        line("Engines that share the node's shards; 0 is one per core.", "engines", self.engines.to_string());
+        line("How many shards a cluster has that this node founds.", "shards", self.shards.to_string());
+        line("Which log lines are written: a level, or \"info,gritmesh_core=debug\".", "log", quoted(&self.log));
+        line("How they look: \"pretty\" or \"json\".", "log_format", quoted(&self.log_format.to_string()));
+        toml.push_str(&self.timeouts_toml());
+        toml.push_str(&self.limits_toml());
+        toml
+    }
+
+    fn timeouts_toml(&self) -> String {
+        let times = &self.timeouts;
+        let text = |time| quoted(&humantime::format_duration(time).to_string());
+        format!(
+            "\n# Durations: \"500ms\", \"30s\", \"5m\", \"1h 30m\".\n[timeouts]\n\
+             # How long a call may take whose caller sets no deadline.\ncall = {}\n\
+             # How long a node that stops may take to hand over its shards.\ndrain = {}\n\
+             # How long stopping may take altogether.\nshutdown = {}\n\
+             # How long a node that may found a cluster waits to hear of one.\nfound_after = {}\n",
+            text(times.call),
+            text(times.drain),
+            text(times.shutdown),
+            text(times.found_after),
+        )
+    }
+
+    fn limits_toml(&self) -> String {
+        format!(
+            "\n[limits]\n# HTTP requests at once; one more is answered with 503.\nhttp_requests = {}\n\
+             # Idle actors leave early above 80 % of this: \"2GiB\", \"auto\" or \"off\".\nmemory = {}\n",
+            self.limits.http_requests,
+            quoted(&self.limits.memory.to_string()),
+        )
+    }
+}
+
+/// A TOML string. JSON's escapes are TOML's, but for one character that only TOML forbids.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+}

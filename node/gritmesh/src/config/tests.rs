@@ -1,0 +1,109 @@
+use super::*;
+
+fn toml(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+#[test]
+fn each_layer_stands_above_the_one_before() {
+    let file = toml("name = 'file'\nzone = 'file'\nweight = 2\n[timeouts]\ncall = '1s'\ndrain = '2s'\n");
+    let settings = Layers::new()
+        .file(Some(file.path()))
+        .environment(variables(&[
+            ("GRITMESH_NAME", "environment"),
+            ("GRITMESH_TIMEOUTS__CALL", "3s"),
+            ("GRITMESH_SEEDS", "a:1, b:2"),
+            ("GRITMESH_NODE", "not a setting"),
+            ("OTHER_NAME", "not ours"),
+        ]))
+        .flag("name", Some("flag"))
+        .flag("zone", None::<String>)
+        .load()
+        .unwrap();
+    assert_eq!((settings.name.as_str(), settings.zone.as_str()), ("flag", "file"));
+    assert_eq!(settings.weight, 2);
+    assert_eq!(settings.seeds, ["a:1", "b:2"]);
+    assert_eq!(settings.timeouts.call, Duration::from_secs(3));
+    assert_eq!(settings.timeouts.drain, Duration::from_secs(2));
+    assert_eq!(settings.timeouts.shutdown, Timeouts::default().shutdown);
+}
+
+#[test]
+fn texts_that_look_like_numbers_stay_texts() {
+    let settings = Layers::new().environment(variables(&[("GRITMESH_SECRET", "007")])).load().unwrap();
+    assert_eq!(settings.secret.reveal().unwrap().as_deref(), Some("007"));
+    let file = toml("name = 12\nsecret = '@nowhere'\n");
+    let settings = Layers::new().file(Some(file.path())).load().unwrap();
+    assert_eq!(settings.name, "12");
+    assert!(settings.secret.reveal().is_err());
+}
+
+#[test]
+fn unknown_keys_are_named_with_their_place() {
+    let error = |layers: Layers| layers.load().unwrap_err().to_string();
+    let file = toml("[timeouts]\nkall = '1s'\n");
+    let text = error(Layers::new().file(Some(file.path())));
+    assert!(text.starts_with("file ") && text.contains("`timeouts.kall`"), "{text}");
+    let text = error(Layers::new().environment(variables(&[("GRITMESH_NAEM", "x")])));
+    assert!(text.starts_with("environment variable GRITMESH_NAEM: `naem`: no such setting"), "{text}");
+    let text = error(Layers::new().environment(variables(&[("GRITMESH_LIMITS__X", "x")])));
+    assert!(text.contains("`limits.x`"), "{text}");
+}
+
+#[test]
+fn wrong_values_are_named_with_their_place() {
+    let error = |layers: Layers| layers.load().unwrap_err().to_string();
+    let text = error(Layers::new().flag("weight", Some("heavy")));
+    assert!(text.starts_with("flag --weight: `weight`: "), "{text}");
+    let text = error(Layers::new().environment(variables(&[("GRITMESH_TIMEOUTS__CALL", "30")])));
+    assert!(text.contains("GRITMESH_TIMEOUTS__CALL") && text.contains("`500ms`"), "{text}");
+    let file = toml("[limits]\nmemory = 'much'\n");
+    let text = error(Layers::new().file(Some(file.path())));
+    assert!(text.contains("`limits.memory`") && text.contains("512MiB"), "{text}");
+    let file = toml("listen = [\n");
+    let text = error(Layers::new().file(Some(file.path())));
+    assert!(!text.contains('\n') && text.contains("line"), "{text}");
+    let text = error(Layers::new().file(Some(Path::new("no/such/file.toml"))));
+    assert!(text.contains("cannot read the configuration file no/such/file.toml"), "{text}");
+}
+
+use std::path::Path;
+
+#[test]
+fn what_is_printed_reads_back() {
+    let read = |settings: &Settings| {
+        let file = toml(&settings.to_toml());
+        Layers::new().file(Some(file.path())).load().unwrap()
+    };
+    assert_eq!(read(&Settings::default()), Settings::default());
+    let other = Settings {
+        data: "a \"b\" \\ \u{7f}".into(),
+        seeds: vec!["a:1".into(), "b:2".into()],
+        name: "näme".into(),
+        weight: 7,
+        secret: Confidential::new("@file"),
+        log_format: LogFormat::Json,
+        timeouts: Timeouts { call: Duration::from_millis(1500), ..Timeouts::default() },
+        limits: Limits { memory: MemoryLimit::Bytes(Size(512 << 20)), ..Limits::default() },
+        ..Settings::default()
+    };
+    assert_eq!(read(&other), other);
+}
+
+#[test]
+fn what_is_confidential_is_not_shown() {
+    let settings = Settings { secret: Confidential::new("hunter2"), ..Settings::default() };
+    for shown in [settings.to_toml(), format!("{settings:?}")] {
+        assert!(!shown.contains("hunter2") && shown.contains("redacted"), "{shown}");
+    }
+    assert_eq!(Confidential::default().reveal().unwrap(), None);
+    let file = toml("s3cret\n");
+    let from_file = Confidential::new(format!("@{}", file.path().display()));
+    assert_eq!(from_file.reveal().unwrap().as_deref(), Some("s3cret"));
+}

@@ -1,0 +1,88 @@
+//! The HTTP face of a node: calls as JSON, the state of the cluster, health and metrics.
+//!
+//! Any node answers for any actor. Every refusal is a problem document (RFC 9457) with a stable `code`; the codes
+//! stand in `docs/errors.md`. What a request may use is bounded: connections, requests at once, the size of a
+//! body and the time it takes to arrive. `/livez` and `/metrics` are outside of the bound on requests, so that a busy
+//! node is not taken for a dead one.
+//!
+//! **Deliberately absent.** TLS and users: a proxy in front does that better. Idempotency keys: they need durable
+//! actors, and are refused rather than ignored.
+
+mod call;
+mod cluster;
+mod delayed;
+mod guard;
+mod health;
+mod meter;
+mod problem;
+mod server;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use gritmesh_transport::Peers;
+use tokio::sync::Semaphore;
+
+use crate::config::Limits;
+use delayed::Delayed;
+use meter::Meter;
+use problem::{HttpCode, Problem};
+
+pub(crate) use server::{Server, serve};
+
+/// Largest body of a request. Its arguments still have to fit into a frame together with the call's header.
+pub(crate) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What the face is made of.
+pub(crate) struct Setup {
+    pub(crate) core: Arc<gritmesh_core::Node>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) token: Option<String>,
+    pub(crate) limits: Limits,
+}
+
+/// What every request can use.
+struct Face {
+    core: Arc<gritmesh_core::Node>,
+    token: Option<String>,
+    requests: Semaphore,
+    delayed: Delayed,
+    meter: Meter,
+}
+
+type Shared = Arc<Face>;
+
+fn router(setup: Setup) -> Router {
+    let Setup { core, peers, token, limits } = setup;
+    let face = Arc::new(Face {
+        core,
+        token,
+        requests: Semaphore::new(limits.http_requests.min(Semaphore::MAX_PERMITS)),
+        delayed: Delayed::new(),
+        meter: Meter::new(peers),
+    });
+    Router::new()
+        .route("/v1/call/{type}/{id}/{method}", post(call::call))
+        .route("/v1/send/{type}/{id}/{method}", post(call::send))
+        .route("/v1/cluster", get(cluster::cluster))
+        .route("/v1/shards", get(cluster::shards))
+        .route("/v1/where/{type}/{id}", get(cluster::locate))
+        .route("/v1/actors", get(cluster::actors))
+        .route("/v1/node/drain", post(cluster::drain))
+        .route(health::LIVE, get(health::live))
+        .route(health::READY, get(health::ready))
+        .route(health::METRICS, get(health::metrics))
+        .fallback(async || Problem::new(HttpCode::NotFound, "there is nothing under this path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(HttpCode::MethodNotAllowed, "this path exists, but not for this method; see the `Allow` header")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(&face), guard::guard))
+        .with_state(face)
+}
+
+#[cfg(test)]
+mod tests;

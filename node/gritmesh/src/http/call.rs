@@ -1,0 +1,149 @@
+//! Calls and messages: `POST /v1/call/{type}/{id}/{method}` and `POST /v1/send/…`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use gritmesh_actor::codec;
+use gritmesh_core::DynamicCall;
+use gritmesh_runtime::{ActorAddress, DEFAULT_TENANT, Failure, FailureCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::cluster::refuse_unknown_type;
+use super::problem::{HttpCode, Problem};
+use super::{BODY_BYTES_MAX, Shared};
+use crate::config::parse_duration;
+
+/// How long the body of a request may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Longest time that a caller may ask to wait for an answer, and longest delay of a message.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+const TENANT: &str = "x-tenant";
+const DEADLINE: &str = "x-deadline";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+pub(super) async fn call(State(face): State<Shared>, request: Request) -> Result<Json<Value>, Problem> {
+    let Invocation { call, .. } = Invocation::read(request, Verb::Call).await?;
+    let answer = face.core.call_dynamic(call).await?;
+    let answer = codec::to_json(&answer);
+    let answer = answer.map_err(|error| Failure::new(FailureCode::BadAnswer, error.to_string()))?;
+    Ok(Json(answer))
+}
+
+/// Accepts a message. Nobody hears how it ends, so what can be known now is refused now.
+pub(super) async fn send(State(face): State<Shared>, request: Request) -> Result<Response, Problem> {
+    let Invocation { call, delay } = Invocation::read(request, Verb::Send).await?;
+    refuse_unknown_type(&face.core, call.address.actor_type())?;
+    match delay {
+        Duration::ZERO => face.core.send_dynamic(call),
+        _ => face.delayed.send_after(&face.core, delay, call)?,
+    }
+    let accepted = json!({ "accepted": true, "delay_ms": u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) });
+    Ok((StatusCode::ACCEPTED, Json(accepted)).into_response())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Call,
+    Send,
+}
+
+/// What a request asks an actor for.
+#[derive(Debug)]
+struct Invocation {
+    call: DynamicCall,
+    delay: Duration,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    timeout: Option<String>,
+    delay: Option<String>,
+}
+
+impl Invocation {
+    async fn read(request: Request, verb: Verb) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let path = Path::<(String, String, String)>::from_request_parts(&mut parts, &()).await;
+        let Path((actor_type, id, method)) = path.map_err(bad_path)?;
+        let parameters = Query::<Parameters>::try_from_uri(&parts.uri);
+        let Query(parameters) = parameters.map_err(|error| bad_request(error.body_text()))?;
+        let headers = parts.headers;
+        let address = address(&headers, &actor_type, &id)?;
+        if headers.contains_key(IDEMPOTENCY_KEY) {
+            let detail = "idempotency keys need durable actors, which this version does not have";
+            return Err(Problem::new(HttpCode::NotSupported, detail));
+        }
+        let asked = match (header(&headers, DEADLINE)?, parameters.timeout.as_deref()) {
+            (Some(_), Some(_)) => return Err(bad_request("give `X-Deadline` or `?timeout=`, not both")),
+            (asked, None) | (None, asked) => asked,
+        };
+        let timeout = asked.map(|text| duration(text, "timeout")).transpose()?;
+        if timeout == Some(Duration::ZERO) {
+            return Err(bad_request("a timeout of zero leaves no time to answer"));
+        }
+        let delay = match (parameters.delay.as_deref(), verb) {
+            (Some(_), Verb::Call) => return Err(bad_request("only a message that is sent can be delayed")),
+            (Some(text), Verb::Send) => duration(text, "delay")?,
+            (None, _) => Duration::ZERO,
+        };
+        let body = read_body(Request::new(body)).await?;
+        let arguments = codec::arguments_from_json(&body);
+        let arguments = arguments.map_err(|error| {
+            let detail = format!("the body is to be a JSON array of arguments, or the single one: {error}");
+            Failure::new(FailureCode::BadArguments, detail)
+        })?;
+        Ok(Self { call: DynamicCall { address, method, arguments, timeout }, delay })
+    }
+}
+
+/// The address that a request names by its path and the header `X-Tenant`.
+pub(super) fn address(headers: &HeaderMap, actor_type: &str, id: &str) -> Result<ActorAddress, Problem> {
+    let tenant = header(headers, TENANT)?.unwrap_or(DEFAULT_TENANT);
+    Ok(ActorAddress::in_tenant(tenant, actor_type, id)?)
+}
+
+pub(super) fn bad_path(rejection: PathRejection) -> Problem {
+    Failure::new(FailureCode::BadAddress, format!("the path cannot be read: {}", rejection.body_text())).into()
+}
+
+pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
+    Problem::new(HttpCode::BadRequest, detail)
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    value.to_str().map(Some).map_err(|_| bad_request(format!("the header `{name}` is not plain text")))
+}
+
+fn duration(text: &str, what: &str) -> Result<Duration, Problem> {
+    let duration = parse_duration(text).map_err(|error| bad_request(format!("{what}: {error}")))?;
+    match duration <= TIMEOUT_MAX {
+        true => Ok(duration),
+        false => Err(bad_request(format!("{what}: at most {} h are allowed", TIMEOUT_MAX.as_secs() / 3600))),
+    }
+}
+
+async fn read_body(request: Request) -> Result<Bytes, Problem> {
+    let body = timeout(BODY_TIME_MAX, Bytes::from_request(request, &())).await;
+    let slow = |_| {
+        let detail = format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs());
+        Problem::new(HttpCode::RequestTimeout, detail)
+    };
+    body.map_err(slow)?.map_err(|rejection: BytesRejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("the body may have {BODY_BYTES_MAX} bytes");
+            Problem::new(HttpCode::PayloadTooLarge, detail).with("limit_bytes", BODY_BYTES_MAX)
+        }
+        _ => bad_request(format!("the body cannot be read: {}", rejection.body_text())),
+    })
+}

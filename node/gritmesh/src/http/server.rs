@@ -1,0 +1,123 @@
+//! Connections: taken while there is room, closed in good order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::{Setup, router};
+
+/// Connections at once. Further ones wait in the operating system's queue until one ends.
+const CONNECTIONS_MAX: usize = 8192;
+
+/// How long a request's head may take to arrive, and how long a connection may rest between two requests.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Memory for a request's head. A longer one is refused with 431.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// How long requests may take to finish when the server closes.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The pause after the operating system refused a connection, as it does when it runs out of files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A running server. Dropping it cuts all connections.
+#[derive(Debug)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    ended: watch::Receiver<()>,
+    accepting: AbortHandle,
+}
+
+impl Server {
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more connections, and waits until the requests at hand are answered or `end` has come.
+    pub(crate) async fn close(&self, end: Instant) {
+        self.stop.send_replace(true);
+        let mut ended = self.ended.clone();
+        // The task's end closes the channel, which is what is awaited.
+        let _ = timeout_at(end, ended.changed()).await;
+        self.accepting.abort();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Serves a listener that is bound to `address`.
+pub(crate) fn serve(listener: TcpListener, address: SocketAddr, setup: Setup) -> Server {
+    let (stop, stopped) = watch::channel(false);
+    let (running, ended) = watch::channel(());
+    let router = router(setup);
+    let accepting = tokio::spawn(async move {
+        accept(listener, router, stopped).await;
+        drop(running);
+    });
+    Server { address, stop, ended, accepting: accepting.abort_handle() }
+}
+
+async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+    // The set cuts its connections when this task ends or is aborted.
+    let mut connections = JoinSet::new();
+    let graceful = GracefulShutdown::new();
+    let head = Arc::new(head_limits());
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stopped.changed() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => accepted,
+        };
+        let Ok((stream, peer)) = accepted else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let watcher = graceful.watcher();
+        let connection = connection(&head, stream, peer, router.clone());
+        connections.spawn(async move {
+            if let Err(error) = watcher.watch(connection).await {
+                tracing::debug!(%peer, %error, "an HTTP connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    if timeout(CLOSE_TIME_MAX, graceful.shutdown()).await.is_err() {
+        tracing::warn!("HTTP requests were still running and are cut");
+    }
+}
+
+fn head_limits() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(HEAD_BYTES_MAX);
+    builder
+}
+
+fn connection(
+    head: &http1::Builder,
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + use<> {
+    // Answers are small and waited for; a failure here only makes them slower.
+    let _ = stream.set_nodelay(true);
+    let service = router.layer(axum::Extension(ConnectInfo(peer)));
+    head.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+}

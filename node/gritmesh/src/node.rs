@@ -1,0 +1,187 @@
+//! A running node, as an application holds it.
+
+use std::fmt;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gritmesh_actor::Actor;
+use gritmesh_core::{ClusterEvents, ClusterStatus, Location, Readiness, View};
+use gritmesh_runtime::{ActorAddress, AddressError, NodeInfo};
+use gritmesh_transport::Peers;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, interval, timeout_at};
+
+use crate::builder::NodeBuilder;
+use crate::config::Timeouts;
+use crate::http;
+
+/// How often a waiting caller looks whether the node is ready. Readiness has several causes and no event of its own.
+const READY_CHECK_PERIOD: Duration = Duration::from_millis(20);
+
+/// A node of a cluster. Cheap to clone; all clones are the same node.
+///
+/// Stop it with [`Node::shutdown`]: its shards are handed over and no call fails. When the last clone is dropped
+/// without that, the node is gone as if its process had died.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<gritmesh_core::Node>,
+    peers: Arc<Peers>,
+    web: Option<http::Server>,
+    bound: SocketAddr,
+    timeouts: Timeouts,
+    /// Whether the node has been shut down.
+    stopped: Mutex<bool>,
+    /// Held, not read: the data directory is free when it is dropped.
+    _lock: File,
+}
+
+/// What [`crate::start`] has made.
+pub(crate) struct Parts {
+    pub(crate) core: Arc<gritmesh_core::Node>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) web: Option<http::Server>,
+    pub(crate) bound: SocketAddr,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) lock: File,
+}
+
+impl Node {
+    /// A node to be: settings and actor types.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::new()
+    }
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { core, peers, web, bound, timeouts, lock } = parts;
+        let stopped = Mutex::new(false);
+        Self { inner: Arc::new(Inner { core, peers, web, bound, timeouts, stopped, _lock: lock }) }
+    }
+
+    /// A reference to an actor in the default tenant, wherever it lives.
+    ///
+    /// # Panics
+    /// If `id` is not a valid id; use [`Self::try_actor`] for ids that come from outside.
+    pub fn actor<A: Actor>(&self, id: &str) -> A::Ref {
+        self.inner.core.actor::<A>(id)
+    }
+
+    /// A reference to an actor in a tenant.
+    ///
+    /// # Errors
+    /// If the tenant or the id is not a valid name.
+    pub fn try_actor<A: Actor>(&self, tenant: &str, id: &str) -> Result<A::Ref, AddressError> {
+        self.inner.core.try_actor::<A>(tenant, id)
+    }
+
+    /// Waits until this node has joined or founded a cluster and every shard has a leader.
+    pub async fn ready(&self) {
+        let mut check = interval(READY_CHECK_PERIOD);
+        while !self.readiness().ready {
+            check.tick().await;
+        }
+    }
+
+    /// Whether this node may be sent work, and what it waits for otherwise.
+    pub fn readiness(&self) -> Readiness {
+        self.inner.core.readiness()
+    }
+
+    /// Where an actor is, or would be, as far as this node knows; `None` if its shard has no leader for now.
+    pub fn locate(&self, address: &ActorAddress) -> Option<Location> {
+        self.inner.core.locate(address)
+    }
+
+    /// The cluster as this node sees it.
+    pub fn status(&self) -> ClusterStatus {
+        self.inner.core.cluster_status()
+    }
+
+    /// The members, as this node sees them now.
+    pub fn view(&self) -> Arc<View> {
+        self.inner.core.view()
+    }
+
+    /// What happens to the members of the cluster from now on.
+    pub fn events(&self) -> ClusterEvents {
+        self.inner.core.subscribe()
+    }
+
+    /// What this node says of itself.
+    pub fn info(&self) -> &NodeInfo {
+        self.inner.core.info()
+    }
+
+    /// Where this node listens for peers, with the port that was picked.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.inner.bound
+    }
+
+    /// Where this node serves HTTP, with the port that was picked; `None` if it does not.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.inner.web.as_ref().map(http::Server::address)
+    }
+
+    /// Waits until this node finds that it must stop, and tells why. That happens when another process runs with
+    /// the same data, and it is final.
+    pub async fn fatal(&self) -> String {
+        self.inner.core.fatal().await
+    }
+
+    /// Hands over all shards, and waits until that is done; the node keeps routing calls. Has no end if no other
+    /// node can take over.
+    pub async fn drain(&self) {
+        self.inner.core.drain().await;
+    }
+
+    /// Stops the node in good order: hands over its shards, finishes what HTTP has accepted, announces that it
+    /// leaves, closes its connections. Takes at most the time set by `timeouts.shutdown` (60 s); what is not done
+    /// by then is cut.
+    pub async fn shutdown(&self) {
+        let mut stopped = self.inner.stopped.lock().await;
+        if *stopped {
+            return;
+        }
+        *stopped = true;
+        let started = Instant::now();
+        let end = started + self.inner.timeouts.shutdown;
+        let drained = (started + self.inner.timeouts.drain).min(end);
+        if self.has_company() && timeout_at(drained, self.drain()).await.is_err() {
+            tracing::warn!("not all shards were handed over in time; their actors start anew elsewhere");
+        }
+        // HTTP before leaving: what it has accepted may still need the other nodes.
+        if let Some(web) = &self.inner.web {
+            web.close(end).await;
+        }
+        if timeout_at(end, self.inner.core.leave()).await.is_err() {
+            tracing::warn!("the others were not told that this node leaves");
+        }
+        if timeout_at(end, self.inner.peers.shutdown()).await.is_err() {
+            tracing::warn!("connections to peers were cut");
+        }
+    }
+
+    /// The node's own metrics.
+    #[cfg(test)]
+    pub(crate) fn inner_metrics(&self) -> String {
+        self.inner.core.metrics_text()
+    }
+
+    /// Whether there is anyone to hand shards over to.
+    fn has_company(&self) -> bool {
+        self.view().active().count() > 1
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut node = f.debug_struct("Node");
+        node.field("name", &self.info().name).field("peer_address", &self.peer_address());
+        node.field("http_address", &self.http_address()).finish_non_exhaustive()
+    }
+}

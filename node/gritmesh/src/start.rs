@@ -1,0 +1,288 @@
+//! Bringing a node up, in the order that leaves nothing behind when a step fails.
+//!
+//! ```text
+//! lock the data directory ─► records ─► identity ─► incarnation durable ─► listen for peers and HTTP
+//!                         ─► the node ─► its network runs ─► HTTP is served
+//! ```
+//!
+//! The incarnation is durable before anyone hears of this start: a node that comes back with an old one would be
+//! taken for its own past.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use futures::channel::oneshot;
+use gritmesh_actor::{Registry, RegistryError};
+use gritmesh_core::{NodeOptions, RecordError, remembered};
+use gritmesh_runtime::admission::{Hello, Secret};
+use gritmesh_runtime::tokio::{DirectoryDisk, SystemClock, TokioSpawn};
+use gritmesh_runtime::{
+    ClusterId, Disk, DiskError, Environment, Incarnation, NetworkEvent, NetworkHandler, NodeInfo, Seed, TypesDigest,
+    WIRE_VERSION,
+};
+use gritmesh_transport::{self as transport, Identity, IdentityError, Peers};
+use tokio::net::TcpListener;
+
+use crate::config::{Confidential, Settings};
+use crate::http;
+use crate::memory;
+use crate::node::{Node, Parts};
+
+/// The setting of `http` that switches it off.
+pub(crate) const NO_HTTP: &str = "off";
+
+/// The file whose lock says that a node uses the directory.
+const LOCK_FILE: &str = "lock";
+
+/// Why a node did not start. Nothing of it keeps running. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data directory cannot be made or used.
+    #[error("cannot use the data directory {}: choose another one with `--data`", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process uses the data directory.
+    #[error(
+        "the data directory {} is in use by another node: stop that node, or choose another directory with `--data`",
+        directory.display()
+    )]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The disk refused.
+    #[error("cannot use the data directory: choose another one with `--data`")]
+    Disk(#[from] DiskError),
+    /// What the directory remembers of earlier starts is of no use.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The node has no usable key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// An address cannot be understood.
+    #[error("`{text}` is no address to listen on: give `--{setting}` as HOST:PORT")]
+    Address {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        text: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The node would be open to everyone.
+    #[error("{address} can be reached from other machines: set `--secret`, or listen on 127.0.0.1")]
+    NoSecret {
+        /// Where it would listen.
+        address: SocketAddr,
+    },
+    /// A confidential text cannot be read from its file.
+    #[error("cannot read the file given by `--{setting}`")]
+    Confidential {
+        /// The setting.
+        setting: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The peer address cannot be listened on.
+    #[error(transparent)]
+    Peers(#[from] transport::StartError),
+    /// The HTTP address cannot be listened on.
+    #[error("cannot serve HTTP on {address}: free it, or choose another address with `--http`")]
+    Http {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A setting is out of range.
+    #[error(transparent)]
+    Setting(#[from] gritmesh_core::StartError),
+    /// An actor type cannot be registered.
+    #[error(transparent)]
+    Type(#[from] RegistryError),
+    /// The operating system gave no randomness.
+    #[error("the operating system gives no random numbers")]
+    Entropy(#[source] io::Error),
+}
+
+pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node, StartError> {
+    let lock = lock(&settings.data)?;
+    let disk = DirectoryDisk::open(&settings.data)?;
+    let identity = Identity::load_or_create(&settings.data)?;
+    let start = remembered(&disk)?;
+    write_incarnation(&disk, start.incarnation).await?;
+
+    let secret = reveal("secret", &settings.secret)?;
+    let token = reveal("token", &settings.token)?;
+    let listen = resolve("listen", &settings.listen).await?;
+    if secret.is_none() && !transport::listens_on_loopback(listen) {
+        return Err(StartError::NoSecret { address: listen });
+    }
+    let advertised = advertised(&settings, listen).await?;
+    let web = bind_http(&settings.http).await?;
+    let mut info = NodeInfo {
+        node_id: identity.node_id(),
+        incarnation: start.incarnation,
+        peer_address: SocketAddr::new(advertised, listen.port()),
+        http_address: web.as_ref().map(|(_, bound)| reachable(*bound, advertised)),
+        name: settings.name.clone(),
+        zone: settings.zone.clone(),
+        weight: settings.weight,
+        wire_version: WIRE_VERSION,
+        types: TypesDigest::of(registry.names()),
+    };
+    if info.name.is_empty() {
+        info.name = format!("node-{}", identity.node_id().short());
+    }
+    let types = registry.names().map(str::to_owned).collect();
+    let hello = Hello { info: info.clone(), cluster: start.cluster, types };
+    let secret = Secret::from_text(secret.as_deref().unwrap_or_default());
+    let (peers, bound) = transport::bind(&identity, transport::Options::new(listen, secret, hello)).await?;
+    info.peer_address.set_port(bound.port());
+
+    let core = make_core(&settings, &peers, disk, info, start.cluster, registry, bound)?;
+    peers.run(Arc::new(Reporter(Arc::downgrade(&core))));
+    let web = web.map(|(listener, bound)| {
+        let state = http::Setup { core: Arc::clone(&core), peers: Arc::clone(&peers), token, limits: settings.limits };
+        http::serve(listener, bound, state)
+    });
+    Ok(Node::new(Parts { core, peers, web, bound, timeouts: settings.timeouts, lock }))
+}
+
+fn make_core(
+    settings: &Settings,
+    peers: &Arc<Peers>,
+    disk: DirectoryDisk,
+    info: NodeInfo,
+    cluster: Option<ClusterId>,
+    registry: Registry,
+    bound: SocketAddr,
+) -> Result<Arc<gritmesh_core::Node>, StartError> {
+    let clock = SystemClock::start();
+    let environment = Environment {
+        clock: Arc::new(clock),
+        spawn: Arc::new(TokioSpawn::new(tokio::runtime::Handle::current(), clock)),
+        network: Arc::clone(peers) as Arc<dyn gritmesh_runtime::Network>,
+        disk: Arc::new(disk),
+        seed: Seed::new(entropy().map_err(StartError::Entropy)?),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut options = NodeOptions {
+        seeds: settings.seeds.clone(),
+        own_addresses: own_addresses(&settings.listen, bound, info.peer_address),
+        engines: if settings.engines == 0 { cores.min(gritmesh_core::ENGINES_MAX) } else { settings.engines },
+        shards: settings.shards,
+        call_timeout: settings.timeouts.call,
+        memory_limit_bytes: memory::limit_bytes(settings.limits.memory),
+        memory_used: memory::used(),
+        ..NodeOptions::default()
+    };
+    options.membership.found_after = settings.timeouts.found_after;
+    Ok(gritmesh_core::Node::start(environment, info, cluster, registry, options)?)
+}
+
+/// Tells the node what its network reports. Holds the node loosely: the node holds the network already.
+struct Reporter(Weak<gritmesh_core::Node>);
+
+impl NetworkHandler for Reporter {
+    fn handle(&self, event: NetworkEvent<'_>) {
+        if let Some(node) = self.0.upgrade() {
+            node.handle(event);
+        }
+    }
+}
+
+fn lock(directory: &Path) -> Result<File, StartError> {
+    let failed = |source| StartError::Directory { directory: directory.to_owned(), source };
+    fs::create_dir_all(directory).map_err(failed)?;
+    let file = File::options().create(true).write(true).truncate(false).open(directory.join(LOCK_FILE));
+    let file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse { directory: directory.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+async fn write_incarnation(disk: &dyn Disk, incarnation: Incarnation) -> Result<(), DiskError> {
+    let (written, wait) = oneshot::channel();
+    // The receiver is awaited below, so it is still there.
+    let done = Box::new(move |result| drop(written.send(result)));
+    disk.write(vec![gritmesh_core::incarnation(incarnation)], done);
+    wait.await.unwrap_or(Err(DiskError::Closed))
+}
+
+fn reveal(setting: &'static str, text: &Confidential) -> Result<Option<String>, StartError> {
+    text.reveal().map_err(|source| StartError::Confidential { setting, source })
+}
+
+async fn resolve(setting: &'static str, text: &str) -> Result<SocketAddr, StartError> {
+    let failed = |source| StartError::Address { setting, text: text.to_owned(), source };
+    let mut found = tokio::net::lookup_host(text).await.map_err(failed)?;
+    found.next().ok_or_else(|| failed(io::Error::other("the host has no address")))
+}
+
+async fn bind_http(text: &str) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
+    if text == NO_HTTP {
+        return Ok(None);
+    }
+    let address = resolve("http", text).await?;
+    let failed = |source| StartError::Http { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok(Some((listener, bound)))
+}
+
+/// The address at which others find this node.
+async fn advertised(settings: &Settings, listen: SocketAddr) -> Result<IpAddr, StartError> {
+    if !settings.advertise.is_empty() {
+        let text = &settings.advertise;
+        let failed = |source| StartError::Address { setting: "advertise", text: text.clone(), source };
+        let mut found = tokio::net::lookup_host((text.as_str(), 0)).await.map_err(failed)?;
+        return found
+            .next()
+            .map(|address| address.ip())
+            .ok_or_else(|| failed(io::Error::other("the host has no address")));
+    }
+    Ok(if listen.ip().is_unspecified() { outward_address() } else { listen.ip() })
+}
+
+/// The address from which this machine would speak to others. Nothing is sent: connecting a datagram socket only
+/// asks the routing table, for a network that is reserved for documentation.
+fn outward_address() -> IpAddr {
+    let ask = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    };
+    ask().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address: SocketAddr| address.ip())
+}
+
+const fn reachable(bound: SocketAddr, advertised: IpAddr) -> SocketAddr {
+    if bound.ip().is_unspecified() { SocketAddr::new(advertised, bound.port()) } else { bound }
+}
+
+/// The texts under which this node may stand in a list of seeds that all nodes share.
+fn own_addresses(listen: &str, bound: SocketAddr, advertised: SocketAddr) -> Vec<String> {
+    let mut own = vec![listen.to_owned(), bound.to_string(), advertised.to_string()];
+    if bound.ip().is_loopback() || bound.ip().is_unspecified() {
+        own.extend([format!("localhost:{}", bound.port()), format!("127.0.0.1:{}", bound.port())]);
+    }
+    own.sort();
+    own.dedup();
+    own
+}
+
+fn entropy() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}

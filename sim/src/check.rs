@@ -1,0 +1,41 @@
+//! The invariants, one file each. All have the same shape: they read the history and name what is wrong.
+
+mod answered_once;
+mod ends_by_deadline;
+mod not_delivered_not_run;
+mod serves_again;
+mod single_activation;
+mod views_converge;
+
+use crate::history::History;
+
+/// Takes what a checker found: the invariant's name and the particulars.
+pub(crate) type Found<'a> = &'a mut dyn FnMut(&'static str, String);
+
+/// Findings of one checker that are worth reading.
+const FINDINGS_MAX: usize = 20;
+
+/// Runs every checker.
+pub(crate) fn all(history: &History, found: Found<'_>) {
+    for check in [
+        answered_once::check,
+        ends_by_deadline::check,
+        not_delivered_not_run::check,
+        serves_again::check,
+        single_activation::check,
+        views_converge::check,
+    ] {
+        let mut count = 0;
+        check(history, &mut |code, detail| {
+            count += 1;
+            if count <= FINDINGS_MAX {
+                found(code, detail);
+            }
+        });
+    }
+}
+
+/// Whether an invariant says that something must happen in the end, rather than that something must never happen.
+pub(crate) const fn is_liveness(code: &str) -> bool {
+    matches!(code.as_bytes(), b"views_converge" | b"serves_again")
+}

@@ -1,0 +1,322 @@
+//! What goes wrong in a run, and when: a plan that follows from the seed and can be printed before anything runs.
+//!
+//! **Problem.** If every run has a little of every fault, some bugs never show: a retransmission hides a lost
+//! reply, a crash hides a leak. And a failure that cannot say what was done to it is hard to read.
+//!
+//! **Design.** *Swarm testing*: each [`Classes`] of faults is on or off for the whole run, by the seed. What is on
+//! becomes options of the world and a schedule of [`Intervention`]s, which together are plain data. The schedule
+//! covers the *safety* phase, in which nothing wrong may happen; every span in it ends by its end. The driver then
+//! calls [`World::calm`](crate::World::calm) for the *liveness* phase, in which the nodes have to recover.
+//!
+//! **Deliberately absent.** What is wrong and what is recovered: that is known to the checkers. Flipped bits on
+//! disk, see the disk's module.
+
+mod schedule;
+
+use std::fmt;
+use std::time::Duration;
+
+use gritmesh_runtime::{Environment, Rng, Seed};
+use serde::{Deserialize, Serialize};
+
+use crate::options::{DiskFaults, NetworkFaults, SchedulingFaults, TraceOptions, WorldOptions};
+use crate::world::{NodeIndex, Partition, World};
+
+/// Something done to the world from outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Intervention {
+    /// Blocks links.
+    Partition(Partition),
+    /// Makes all links whole.
+    Heal,
+    /// Kills a process.
+    Crash(NodeIndex),
+    /// Starts it again.
+    Restart(NodeIndex),
+    /// Stops a process as SIGSTOP does.
+    Stall(NodeIndex),
+    /// Lets it go on.
+    Resume(NodeIndex),
+    /// Moves a wall clock.
+    JumpWallClock {
+        /// Whose.
+        node: NodeIndex,
+        /// By how much, in milliseconds; negative is back.
+        millis: i64,
+    },
+    /// Makes a link slower in one direction; factor 1 restores it.
+    SlowLink {
+        /// Sender.
+        from: NodeIndex,
+        /// Receiver.
+        to: NodeIndex,
+        /// By which factor.
+        factor: u32,
+    },
+    /// Lets a disk be full, or not any more.
+    FullDisk {
+        /// Whose.
+        node: NodeIndex,
+        /// Whether it is full now.
+        full: bool,
+    },
+}
+
+/// An intervention and its time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedIntervention {
+    /// Microseconds since the start of the safety phase.
+    pub at_micros: u64,
+    /// What is done.
+    pub intervention: Intervention,
+}
+
+impl PlannedIntervention {
+    /// Time since the start of the safety phase.
+    pub const fn at(&self) -> Duration {
+        Duration::from_micros(self.at_micros)
+    }
+}
+
+/// Which kinds of faults a run has at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the options and interventions that they switch on")]
+pub struct Classes {
+    pub yields: bool,
+    pub late_tasks: bool,
+    pub late_timers: bool,
+    pub drift: bool,
+    pub wide_area: bool,
+    pub jitter: bool,
+    pub retransmit: bool,
+    pub vanish: bool,
+    pub duplicate: bool,
+    pub overtake: bool,
+    pub partitions: bool,
+    pub one_way_partitions: bool,
+    pub crashes: bool,
+    pub stalls: bool,
+    pub clock_jumps: bool,
+    pub slow_links: bool,
+    pub slow_disks: bool,
+    pub disk_errors: bool,
+    pub full_disks: bool,
+}
+
+impl Classes {
+    /// No faults at all.
+    pub const NONE: Self = Self::each(false);
+    /// All of them.
+    pub const ALL: Self = Self::each(true);
+
+    const fn each(on: bool) -> Self {
+        Self {
+            yields: on,
+            late_tasks: on,
+            late_timers: on,
+            drift: on,
+            wide_area: on,
+            jitter: on,
+            retransmit: on,
+            vanish: on,
+            duplicate: on,
+            overtake: on,
+            partitions: on,
+            one_way_partitions: on,
+            crashes: on,
+            stalls: on,
+            clock_jumps: on,
+            slow_links: on,
+            slow_disks: on,
+            disk_errors: on,
+            full_disks: on,
+        }
+    }
+
+    /// Some of them.
+    pub fn from_seed(seed: &Seed) -> Self {
+        let mut rng = seed.child("classes").rng();
+        let mut often = || rng.chance(0.5);
+        let mut classes = Self {
+            yields: often(),
+            late_tasks: often(),
+            late_timers: often(),
+            drift: often(),
+            wide_area: often(),
+            jitter: often(),
+            retransmit: often(),
+            partitions: often(),
+            one_way_partitions: often(),
+            crashes: often(),
+            stalls: often(),
+            clock_jumps: often(),
+            slow_links: often(),
+            slow_disks: often(),
+            ..Self::NONE
+        };
+        // What breaks a promise of the network, or stops a node, is rarer, lest it hide the rest.
+        let mut rarely = || rng.chance(0.2);
+        classes.vanish = rarely();
+        classes.duplicate = rarely();
+        classes.overtake = rarely();
+        classes.disk_errors = rarely();
+        classes.full_disks = rarely();
+        classes
+    }
+}
+
+/// All that is done to the nodes in one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Length of the safety phase, in microseconds.
+    pub duration_micros: u64,
+    /// What is on.
+    pub classes: Classes,
+    /// How tasks and timers are treated.
+    pub scheduling: SchedulingFaults,
+    /// How links behave.
+    pub network: NetworkFaults,
+    /// How disks behave.
+    pub disk: DiskFaults,
+    /// How far clocks go wrong, at most, in millionths.
+    pub drift_ppm_max: u32,
+    /// What is done when, in order.
+    pub schedule: Vec<PlannedIntervention>,
+}
+
+impl Plan {
+    /// The plan of a seed for `nodes` nodes and a safety phase of `duration`.
+    pub fn from_seed(seed: &Seed, nodes: u16, duration: Duration) -> Self {
+        Self::of_classes(seed, Classes::from_seed(seed), nodes, duration)
+    }
+
+    /// A plan with given classes of faults. A class draws the same whatever else is on.
+    pub fn of_classes(seed: &Seed, classes: Classes, nodes: u16, duration: Duration) -> Self {
+        let rng = |label: &str| seed.child(label).rng();
+        Self {
+            duration_micros: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            classes,
+            scheduling: draw_scheduling(classes, &mut rng("scheduling")),
+            network: draw_network(classes, &mut rng("network")),
+            disk: draw_disk(classes, &mut rng("disk")),
+            drift_ppm_max: if classes.drift { 1 + rng("drift").below(500) as u32 } else { 0 },
+            schedule: schedule::draw(seed, classes, nodes, duration),
+        }
+    }
+
+    /// Options for the world that the plan is for.
+    pub fn options(&self, trace: TraceOptions) -> WorldOptions {
+        WorldOptions {
+            scheduling: self.scheduling,
+            network: self.network,
+            disk: self.disk,
+            drift_ppm_max: self.drift_ppm_max,
+            trace,
+        }
+    }
+}
+
+fn draw_scheduling(classes: Classes, rng: &mut Rng) -> SchedulingFaults {
+    // All are drawn, so that switching one class off leaves the others as they are.
+    let (late, late_micros, timers_micros) = (rng.below(20), rng.below(2_000), rng.below(5_000));
+    SchedulingFaults {
+        yields: classes.yields,
+        late: if classes.late_tasks { late as f64 / 100.0 } else { 0.0 },
+        late_micros_max: if classes.late_tasks { late_micros as u32 } else { 0 },
+        timers_late_micros_max: if classes.late_timers { timers_micros as u32 } else { 0 },
+    }
+}
+
+fn draw_network(classes: Classes, rng: &mut Rng) -> NetworkFaults {
+    let healthy = NetworkFaults::default();
+    let (near, far) = (1_000 + rng.below(20_000) as u32, 1_000 + rng.below(60_000) as u32);
+    let jitter = 100 + rng.below(3_000) as u32;
+    let mut percent = |on: bool, most: u64| {
+        let drawn = (1 + rng.below(most * 10)) as f64 / 1000.0;
+        if on { drawn } else { 0.0 }
+    };
+    NetworkFaults {
+        latency_micros_min: if classes.wide_area { near } else { healthy.latency_micros_min },
+        latency_micros_max: if classes.wide_area { near + far } else { healthy.latency_micros_max },
+        jitter_micros: if classes.jitter { jitter } else { healthy.jitter_micros },
+        retransmit: percent(classes.retransmit, 5),
+        vanish: percent(classes.vanish, 5),
+        duplicate: percent(classes.duplicate, 10),
+        overtake: percent(classes.overtake, 10),
+    }
+}
+
+fn draw_disk(classes: Classes, rng: &mut Rng) -> DiskFaults {
+    let (slow, slow_micros, errors) = (1 + rng.below(20), 1_000 + rng.below(500_000), 1 + rng.below(20));
+    DiskFaults {
+        slow: if classes.slow_disks { slow as f64 / 100.0 } else { 0.0 },
+        slow_micros_max: if classes.slow_disks { slow_micros as u32 } else { 0 },
+        write_error: if classes.disk_errors { errors as f64 / 100.0 } else { 0.0 },
+        ..DiskFaults::default()
+    }
+}
+
+impl World {
+    /// Does what a plan says. A restart gives the environment of the new process; the caller then builds a node
+    /// on it and [`attach`](Self::attach)es it.
+    pub fn apply(&mut self, intervention: &Intervention) -> Option<(NodeIndex, Environment)> {
+        match intervention {
+            Intervention::Partition(partition) => self.partition(partition),
+            Intervention::Heal => self.heal(),
+            Intervention::Crash(node) => self.kill(*node),
+            Intervention::Restart(node) => return Some((*node, self.restart(*node))),
+            Intervention::Stall(node) => self.stall(*node),
+            Intervention::Resume(node) => self.resume(*node),
+            Intervention::JumpWallClock { node, millis } => self.jump_wall_clock(*node, *millis),
+            Intervention::SlowLink { from, to, factor } => self.slow_link(*from, *to, *factor),
+            Intervention::FullDisk { node, full } => {
+                let faults = DiskFaults { full: *full, ..self.disk_faults(*node) };
+                self.set_disk_faults(*node, faults);
+            }
+        }
+        None
+    }
+}
+
+impl fmt::Display for Intervention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |nodes: &[NodeIndex]| nodes.iter().map(NodeIndex::to_string).collect::<Vec<_>>().join(",");
+        match self {
+            Self::Partition(Partition::Groups(groups)) => {
+                let groups: Vec<String> = groups.iter().map(|group| list(group)).collect();
+                write!(f, "partition {}", groups.join(" | "))
+            }
+            Self::Partition(Partition::OneWay { from, to }) => {
+                write!(f, "partition one way {} -> {}", list(from), list(to))
+            }
+            Self::Heal => f.write_str("heal all links"),
+            Self::Crash(node) => write!(f, "crash {node}"),
+            Self::Restart(node) => write!(f, "restart {node}"),
+            Self::Stall(node) => write!(f, "stall {node}"),
+            Self::Resume(node) => write!(f, "resume {node}"),
+            Self::JumpWallClock { node, millis } => write!(f, "wall clock of {node} jumps {millis} ms"),
+            Self::SlowLink { from, to, factor: 1 } => write!(f, "link {from} -> {to} is fast again"),
+            Self::SlowLink { from, to, factor } => write!(f, "link {from} -> {to} is {factor} times slower"),
+            Self::FullDisk { node, full: true } => write!(f, "disk of {node} is full"),
+            Self::FullDisk { node, full: false } => write!(f, "disk of {node} has room again"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "duration   {:?}", Duration::from_micros(self.duration_micros))?;
+        writeln!(f, "scheduling {:?}", self.scheduling)?;
+        writeln!(f, "network    {:?}", self.network)?;
+        writeln!(f, "disk       {:?}", self.disk)?;
+        writeln!(f, "drift      up to {} ppm", self.drift_ppm_max)?;
+        for planned in &self.schedule {
+            let at = planned.at_micros;
+            writeln!(f, "{:>5}.{:06} {}", at / 1_000_000, at % 1_000_000, planned.intervention)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! When faults begin and end.
+
+use std::time::Duration;
+
+use gritmesh_runtime::{Rng, Seed};
+
+use super::{Classes, Intervention, PlannedIntervention};
+use crate::world::{NodeIndex, Partition};
+
+/// Spans of one kind in a run, on average. More would leave no time between them to recover.
+const SPANS_PER_RUN: u64 = 6;
+
+/// A stretch of the safety phase in microseconds.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u64,
+    end: u64,
+}
+
+/// Draws every class from a generator of its own.
+pub(super) fn draw(
+    seed: &Seed,
+    classes: Classes,
+    nodes: u16,
+    duration: Duration,
+) -> Vec<PlannedIntervention> {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let mut schedule = Vec::new();
+    if nodes == 0 || micros == 0 {
+        return schedule;
+    }
+    let kinds: [(bool, &str, Drawer); 6] = [
+        (classes.partitions || classes.one_way_partitions, "partitions", draw_partitions),
+        (classes.crashes, "crashes", draw_crashes),
+        (classes.stalls, "stalls", draw_stalls),
+        (classes.clock_jumps, "clock jumps", draw_clock_jumps),
+        (classes.slow_links, "slow links", draw_slow_links),
+        (classes.full_disks, "full disks", draw_full_disks),
+    ];
+    for (is_on, label, drawer) in kinds {
+        if is_on {
+            let rng = seed.child("schedule").child(label).rng();
+            drawer(&mut Draw { rng, classes, nodes, micros, schedule: &mut schedule });
+        }
+    }
+    schedule.sort_by_key(|planned: &PlannedIntervention| planned.at_micros);
+    schedule
+}
+
+type Drawer = fn(&mut Draw<'_>);
+
+struct Draw<'a> {
+    rng: Rng,
+    classes: Classes,
+    nodes: u16,
+    micros: u64,
+    schedule: &'a mut Vec<PlannedIntervention>,
+}
+
+impl Draw<'_> {
+    /// Spans that do not overlap, of at most `longest` each.
+    fn spans(&mut self, longest: Duration) -> Vec<Span> {
+        let longest = longest.as_micros() as u64;
+        let gap = (self.micros * 2 / SPANS_PER_RUN).max(1);
+        let mut spans = Vec::new();
+        let mut start = self.rng.below(gap);
+        while start < self.micros {
+            // Short ones are as frequent as long ones: the length is drawn on a scale of doublings.
+            let doublings = self.rng.below(8);
+            let length = self.rng.below(longest >> doublings) + 1;
+            let end = start.saturating_add(length).min(self.micros);
+            spans.push(Span { start, end });
+            start = end + 1 + self.rng.below(gap);
+        }
+        spans
+    }
+
+    fn node(&mut self) -> NodeIndex {
+        NodeIndex(self.rng.below(u64::from(self.nodes)) as u16)
+    }
+
+    fn plan(&mut self, at_micros: u64, intervention: Intervention) {
+        self.schedule.push(PlannedIntervention { at_micros, intervention });
+    }
+
+    /// All nodes, in two parts of which neither is empty.
+    fn halves(&mut self) -> (Vec<NodeIndex>, Vec<NodeIndex>) {
+        let mut all: Vec<NodeIndex> = (0..self.nodes).map(NodeIndex).collect();
+        self.rng.shuffle(&mut all);
+        let cut = 1 + self.rng.below(u64::from(self.nodes) - 1) as usize;
+        let rest = all.split_off(cut);
+        (all, rest)
+    }
+}
+
+fn draw_partitions(draw: &mut Draw<'_>) {
+    if draw.nodes < 2 {
+        return;
+    }
+    for span in draw.spans(Duration::from_secs(25)) {
+        let one_way = match (draw.classes.partitions, draw.classes.one_way_partitions) {
+            (true, true) => draw.rng.chance(0.5),
+            (_, one_way) => one_way,
+        };
+        let (one, other) = draw.halves();
+        let partition = match one_way {
+            true => Partition::OneWay { from: one, to: other },
+            false => Partition::Groups(vec![one, other]),
+        };
+        draw.plan(span.start, Intervention::Partition(partition));
+        draw.plan(span.end, Intervention::Heal);
+    }
+}
+
+fn draw_crashes(draw: &mut Draw<'_>) {
+    // Each lane has at most one node down, and lanes share no node.
+    let lanes = 1 + draw.rng.below(u64::from(draw.nodes)) as u16;
+    for lane in 0..lanes {
+        let mine: Vec<NodeIndex> = (lane..draw.nodes).step_by(usize::from(lanes)).map(NodeIndex).collect();
+        for span in draw.spans(Duration::from_secs(40)) {
+            let node = mine[draw.rng.below(mine.len() as u64) as usize];
+            draw.plan(span.start, Intervention::Crash(node));
+            draw.plan(span.end, Intervention::Restart(node));
+        }
+    }
+}
+
+fn draw_stalls(draw: &mut Draw<'_>) {
+    for span in draw.spans(Duration::from_secs(8)) {
+        let node = draw.node();
+        draw.plan(span.start, Intervention::Stall(node));
+        draw.plan(span.end, Intervention::Resume(node));
+    }
+}
+
+fn draw_clock_jumps(draw: &mut Draw<'_>) {
+    for span in draw.spans(Duration::from_secs(1)) {
+        let doublings = draw.rng.below(16);
+        let size = draw.rng.below(3_600_000 >> doublings) as i64 + 1;
+        let millis = if draw.rng.chance(0.5) { size } else { -size };
+        let node = draw.node();
+        draw.plan(span.start, Intervention::JumpWallClock { node, millis });
+    }
+}
+
+fn draw_slow_links(draw: &mut Draw<'_>) {
+    for span in draw.spans(Duration::from_secs(20)) {
+        let (from, to) = (draw.node(), draw.node());
+        let factor = 2 + draw.rng.below(1000) as u32;
+        if from != to {
+            draw.plan(span.start, Intervention::SlowLink { from, to, factor });
+            draw.plan(span.end, Intervention::SlowLink { from, to, factor: 1 });
+        }
+    }
+}
+
+fn draw_full_disks(draw: &mut Draw<'_>) {
+    for span in draw.spans(Duration::from_secs(10)) {
+        let node = draw.node();
+        draw.plan(span.start, Intervention::FullDisk { node, full: true });
+        draw.plan(span.end, Intervention::FullDisk { node, full: false });
+    }
+}

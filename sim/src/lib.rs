@@ -1,0 +1,46 @@
+//! A whole cluster in one thread, reproducible from a seed.
+//!
+//! **Problem.** The failures that matter in a distributed system need a crash here, a delay there and a lost packet
+//! in between. Real machines produce them once a year and never again.
+//!
+//! **Design.** [`World`] implements every trait of [`gritmesh_runtime`]: clocks that drift, an executor that picks
+//! tasks by lot, a network with links that fail, disks that forget what was not synced. All of it runs on one
+//! queue of events in virtual time, and all randomness comes from one [`Seed`](gritmesh_runtime::Seed). The nodes
+//! are the real ones: they cannot tell where they are.
+//!
+//! ```text
+//!        Plan (faults, from the seed)          Findings, trace hash, last lines
+//!                 │                                        ▲
+//!                 ▼                                        │
+//!   ┌──────────────────────────── World ───────────────────┴───────┐
+//!   │  queue ──► next event ──► node code (no lock is held) ──►    │
+//!   │    ▲                        │ send, write, sleep, spawn      │
+//!   │    └── network · disks · clocks · executor ◄──┘              │
+//!   └──────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Read [`World`] first, then the network's module, then [`Plan`].
+//!
+//! **Deliberately absent.** Real threads, sockets and files; time that passes by itself; map order and addresses of
+//! memory as sources of chance. Code under test that starts a thread of its own is outside of what this crate
+//! can reproduce.
+
+mod check;
+pub mod cli;
+mod cluster;
+mod faults;
+pub mod history;
+mod network;
+mod options;
+mod probe;
+mod run;
+mod trace;
+mod world;
+
+pub use cluster::{Sim, SimBuilder};
+pub use faults::{Classes, Intervention, Plan, PlannedIntervention};
+pub use network::{CONNECT_TIMEOUT, QUEUE_BYTES_MAX, QUEUE_ENVELOPES_MAX, UNREACHABLE_AFTER};
+pub use run::{Report, RunOptions, Verdict, parse_seed, plan, run};
+pub use options::{DiskFaults, NetworkFaults, SchedulingFaults, TraceOptions, WorldOptions};
+pub use trace::{Kind, Line, Record};
+pub use world::{BlockError, Finding, NodeIndex, NodeSlot, PANIC, Partition, SPIN, World};

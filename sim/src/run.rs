@@ -1,0 +1,99 @@
+//! One run: a cluster under load and faults, then under load without faults, and what was wrong with it.
+//!
+//! *Safety phase*: the plan of faults takes its course, while clients call actors through every node. Nothing
+//! wrong may happen, but calls may fail. *Liveness phase*: all faults end; the nodes must find each other again, and
+//! every call must succeed.
+
+mod load;
+mod phases;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gritmesh_core::{NodeOptions, Sabotage};
+use gritmesh_runtime::Seed;
+use parking_lot::Mutex;
+
+pub use report::{Report, Verdict};
+
+use crate::check;
+use crate::cluster::Sim;
+use crate::faults::Plan;
+use crate::history::History;
+use crate::options::TraceOptions;
+use crate::probe;
+
+/// What to run.
+#[derive(Debug)]
+pub struct RunOptions {
+    /// How the seed was given; all that is random follows from it.
+    pub seed: String,
+    /// How many nodes.
+    pub nodes: u16,
+    /// How long the safety phase lasts, in virtual time.
+    pub duration: Duration,
+    /// Engines of each node.
+    pub engines: usize,
+    /// What is kept of the trace.
+    pub trace: TraceOptions,
+    /// A bug to have on purpose.
+    #[doc(hidden)]
+    pub sabotage: Sabotage,
+}
+
+impl RunOptions {
+    /// A run of 5 nodes and 20 s from a seed: a number, or any other text, as a git hash.
+    pub fn of_seed(seed: impl Into<String>) -> Self {
+        Self {
+            seed: seed.into(),
+            nodes: 5,
+            duration: Duration::from_secs(20),
+            engines: 2,
+            trace: TraceOptions::default(),
+            sabotage: Sabotage::None,
+        }
+    }
+}
+
+/// The seed that a text stands for: a number, or the hash of anything else.
+pub fn parse_seed(text: &str) -> Seed {
+    match text.parse() {
+        Ok(number) => Seed::from_number(number),
+        Err(_) => Seed::new(*blake3::hash(text.as_bytes()).as_bytes()),
+    }
+}
+
+/// The plan of faults of a run, before it runs.
+pub fn plan(options: &RunOptions) -> Plan {
+    Plan::from_seed(&parse_seed(&options.seed).child("plan"), options.nodes, options.duration)
+}
+
+/// Runs a cluster through both phases and checks every invariant.
+pub fn run(options: RunOptions) -> Report {
+    let plan = plan(&options);
+    let history = Arc::new(Mutex::new(History::new(options.nodes)));
+    let of_node = {
+        let history = Arc::clone(&history);
+        move |node| probe::registry(&history, node)
+    };
+    let node_options =
+        NodeOptions { engines: options.engines, sabotage: options.sabotage, ..NodeOptions::default() };
+    let mut sim = Sim::from_seed(parse_seed(&options.seed).child("world"))
+        .nodes(options.nodes)
+        .world(plan.options(options.trace))
+        .node_options(node_options)
+        .registry(of_node)
+        .launch();
+    let mut phases = phases::Phases::new(&mut sim, &history, parse_seed(&options.seed).child("load"));
+    phases.safety(&plan);
+    let recovered = phases.recovery();
+    if recovered {
+        phases.liveness();
+    }
+    check::all(&history.lock(), &mut |code, detail| sim.world_mut().report_finding(None, code, detail));
+    if let Err(error) = sim.world_mut().finish_trace() {
+        sim.world_mut().report_finding(None, "trace", format!("the trace cannot be written: {error}"));
+    }
+    Report::new(options.seed, options.nodes, plan, &sim, &history.lock())
+}

@@ -1,0 +1,67 @@
+//! A cluster of real nodes in a simulated world, as a user's test would use it.
+
+use std::time::Duration;
+
+use gritmesh_actor::{actor, handlers};
+use gritmesh_sim::Sim;
+
+#[actor(volatile, crate = gritmesh_actor)]
+#[derive(Default)]
+struct Counter {
+    value: u64,
+}
+
+#[handlers(crate = gritmesh_actor)]
+impl Counter {
+    async fn add(&mut self, n: u64) -> u64 {
+        self.value += n;
+        self.value
+    }
+}
+
+#[test]
+fn any_actor_from_any_node() {
+    let mut sim = Sim::new(1).nodes(3).register::<Counter>().start();
+    println!("ready at {}", sim.now());
+    for (expected, through) in [(1, 0), (2, 1), (3, 2)] {
+        let alice = sim.node(through).unwrap().actor::<Counter>("alice");
+        assert_eq!(sim.block_on(async { alice.add(1).await }).unwrap().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_dead_node_is_replaced() {
+    let mut sim = Sim::new(2).nodes(3).register::<Counter>().start();
+    let address = "counter/alice".parse().unwrap();
+    let place = sim.node(0).unwrap().locate(&address).unwrap();
+    let host: u16 = place.name[1..].parse().unwrap();
+    let alice = sim.node((host + 1) % 3).unwrap().actor::<Counter>("alice");
+    assert_eq!(sim.block_on(async { alice.add(1).await }).unwrap().unwrap(), 1);
+    sim.crash(host);
+    let begun = sim.now();
+    let answer = loop {
+        // What was sent into the dying connection may have run; the caller is told so and decides.
+        match sim.block_on(async { alice.add(1).await }).unwrap() {
+            Ok(value) => break value,
+            Err(error) => assert!(!error.surely_not_run(), "{error}"),
+        }
+    };
+    assert_eq!(answer, 1, "a volatile actor starts anew");
+    let took = sim.now() - begun;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    sim.restart(host);
+    assert!(sim.run_until(Duration::from_secs(10), Sim::is_ready));
+}
+
+#[test]
+fn a_healed_partition_merges_again() {
+    let mut sim = Sim::new(3).nodes(5).register::<Counter>().start();
+    sim.partition(&[&[0, 1], &[2, 3, 4]]);
+    sim.advance(Duration::from_secs(20));
+    assert_eq!(sim.node(0).unwrap().view().active().count(), 2);
+    assert_eq!(sim.node(4).unwrap().view().active().count(), 3);
+    sim.heal();
+    let begun = sim.now();
+    assert!(sim.run_until(Duration::from_secs(10), Sim::is_ready));
+    println!("merged after {:?}", sim.now() - begun);
+}

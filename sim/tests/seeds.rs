@@ -1,0 +1,48 @@
+//! Whole runs: a handful of seeds, the recorded regressions, and bugs made on purpose.
+
+use std::time::Duration;
+
+use gritmesh_core::Sabotage;
+use gritmesh_sim::{RunOptions, Verdict, run};
+
+/// Seeds of an ordinary test run. `gritmesh sim sweep` goes further.
+const SEEDS: u64 = 40;
+
+#[test]
+fn some_seeds_are_clean() {
+    for seed in 1..=SEEDS {
+        let report = run(RunOptions::of_seed(seed.to_string()));
+        assert_eq!(report.verdict(), Verdict::Clean, "\n{}\n{report}", report.plan);
+    }
+}
+
+/// The first seed whose run finds the bug.
+fn caught_by(sabotage: Sabotage, code: &str) -> u64 {
+    const LIMIT: u64 = 200;
+    let finds = |seed: &u64| {
+        let options = RunOptions { sabotage, duration: Duration::from_secs(20), ..RunOptions::of_seed(seed.to_string()) };
+        run(options).findings.iter().any(|finding| finding.code == code)
+    };
+    let seed = (1..=LIMIT).find(finds);
+    seed.unwrap_or_else(|| panic!("{sabotage:?} was not caught as {code} within {LIMIT} seeds"))
+}
+
+#[test]
+fn a_call_that_runs_twice_is_caught() {
+    println!("seed {}", caught_by(Sabotage::RunRepeated, "not_delivered_not_run"));
+}
+
+#[test]
+fn a_denied_call_is_caught() {
+    println!("seed {}", caught_by(Sabotage::DenySent, "not_delivered_not_run"));
+}
+
+#[test]
+fn a_forgotten_deadline_is_caught() {
+    println!("seed {}", caught_by(Sabotage::ForgetDeadlines, "ends_by_deadline"));
+}
+
+#[test]
+fn an_actor_that_stays_behind_is_caught() {
+    println!("seed {}", caught_by(Sabotage::KeepActors, "single_activation"));
+}

@@ -1,0 +1,225 @@
+//! What all tasks of one node's network share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use gritmesh_runtime::admission::{Hello, Refusal};
+use gritmesh_runtime::{LossReason, NetworkEvent, NetworkHandler, NodeId, Rng};
+use libp2p::swarm::ConnectionId;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SetOnce, mpsc, oneshot};
+
+use crate::meter::{LogGate, Meter};
+use crate::options::{Options, PEERS_MAX};
+use crate::outbox::Limits;
+use crate::peer::Peer;
+use crate::reach::{self, DialRequest};
+
+/// What the task that drives libp2p is asked to do.
+#[derive(Debug)]
+pub(crate) enum DriverCommand {
+    Dial(DialRequest),
+    Close(ConnectionId),
+    /// Close all connections and tell when they are closed.
+    CloseAll(oneshot::Sender<()>),
+}
+
+pub(crate) struct Shared {
+    pub(crate) node: NodeId,
+    /// A random number of this process.
+    pub(crate) process: u64,
+    pub(crate) options: Options,
+    pub(crate) limits: Limits,
+    pub(crate) bound: SocketAddr,
+    pub(crate) hello: Mutex<Hello>,
+    /// Set while the network runs.
+    pub(crate) handler: ArcSwapOption<Arc<dyn NetworkHandler>>,
+    /// Set once the network runs.
+    pub(crate) running: SetOnce<()>,
+    /// Read by every send, so readers never wait; changed under `table_change`.
+    table: ArcSwap<BTreeMap<NodeId, Arc<Peer>>>,
+    table_change: Mutex<()>,
+    pub(crate) commands: mpsc::Sender<DriverCommand>,
+    /// Addresses being dialled for the caller.
+    pub(crate) dialling: Mutex<BTreeSet<String>>,
+    /// Permits for strangers.
+    pub(crate) admissions: Arc<Semaphore>,
+    /// Counts this node's decisions on which connection stands.
+    pub(crate) decisions: AtomicU64,
+    rng: Mutex<Rng>,
+    pub(crate) closed: AtomicBool,
+    pub(crate) runtime: Handle,
+    pub(crate) meter: Meter,
+    pub(crate) stranger_log: LogGate,
+}
+
+/// The parts of [`Shared`] that differ from node to node.
+pub(crate) struct Parts {
+    pub(crate) node: NodeId,
+    pub(crate) options: Options,
+    pub(crate) bound: SocketAddr,
+    pub(crate) commands: mpsc::Sender<DriverCommand>,
+    pub(crate) rng: Rng,
+}
+
+impl Shared {
+    pub(crate) fn new(mut parts: Parts) -> Self {
+        let options = parts.options;
+        let limits = Limits { bytes: options.queue_bytes_max, envelopes: options.queue_envelopes_max };
+        let shared = Self {
+            node: parts.node,
+            process: parts.rng.next_u64(),
+            limits,
+            bound: parts.bound,
+            hello: Mutex::new(options.hello.clone()),
+            options,
+            handler: ArcSwapOption::empty(),
+            running: SetOnce::new(),
+            table: ArcSwap::default(),
+            table_change: Mutex::new(()),
+            commands: parts.commands,
+            dialling: Mutex::default(),
+            admissions: Arc::new(Semaphore::new(crate::options::ADMISSIONS_MAX)),
+            decisions: AtomicU64::new(0),
+            rng: Mutex::new(parts.rng),
+            closed: AtomicBool::new(false),
+            runtime: Handle::current(),
+            meter: Meter::default(),
+            stranger_log: LogGate::default(),
+        };
+        let hello = shared.hello.lock().clone();
+        shared.set_hello(hello);
+        shared
+    }
+
+    /// Fills in what only the network knows of its node.
+    pub(crate) fn set_hello(&self, mut hello: Hello) {
+        let address = &mut hello.info.peer_address;
+        if address.port() == 0 {
+            address.set_port(self.bound.port());
+        }
+        if address.ip().is_unspecified() {
+            address.set_ip(self.bound.ip());
+        }
+        hello.info.node_id = self.node;
+        *self.hello.lock() = hello;
+    }
+
+    pub(crate) fn emit(&self, event: NetworkEvent<'_>) {
+        if let Some(handler) = &*self.handler.load() {
+            handler.handle(event);
+        }
+    }
+
+    /// Reports an admitted peer that broke the protocol.
+    pub(crate) fn malformed(&self, from: NodeId, detail: String) {
+        self.meter.malformed.fetch_add(1, Relaxed);
+        tracing::warn!(peer = %from.short(), detail, "a peer broke the protocol");
+        self.emit(NetworkEvent::Malformed { from: Some(from), detail });
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.rng.lock().next_u64()
+    }
+
+    /// A number in 0..1.
+    pub(crate) fn jitter(&self) -> f64 {
+        const STEPS: u64 = 1 << 20;
+        self.rng.lock().below(STEPS) as f64 / STEPS as f64
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    pub(crate) fn peer(&self, id: NodeId) -> Option<Arc<Peer>> {
+        self.table.load().get(&id).cloned()
+    }
+
+    /// As [`Self::peer`], for the duration of a call and without touching the reference count.
+    pub(crate) fn with_peer<T>(&self, id: NodeId, call: impl FnOnce(&Arc<Peer>) -> T) -> Option<T> {
+        self.table.load().get(&id).map(call)
+    }
+
+    pub(crate) fn peers(&self) -> Vec<Arc<Peer>> {
+        self.table.load().values().cloned().collect()
+    }
+
+    /// The peer, entered into the table if it is new. `None` if the table is full.
+    pub(crate) fn enter(&self, id: NodeId) -> Option<Arc<Peer>> {
+        let _change = self.table_change.lock();
+        if let Some(peer) = self.peer(id) {
+            return Some(peer);
+        }
+        let mut table = BTreeMap::clone(&self.table.load());
+        if table.len() >= PEERS_MAX {
+            return None;
+        }
+        let peer = Arc::new(Peer::new(id));
+        table.insert(id, peer.clone());
+        self.table.store(Arc::new(table));
+        Some(peer)
+    }
+
+    /// Drops a peer that is neither known nor connected. The caller holds its slot.
+    pub(crate) fn remove_if_unknown(&self, peer: &Peer) {
+        let _change = self.table_change.lock();
+        if !peer.known.load(SeqCst) {
+            let mut table = BTreeMap::clone(&self.table.load());
+            table.remove(&peer.id);
+            self.table.store(Arc::new(table));
+        }
+    }
+
+    /// Connects to a peer for which something is queued, unless that is under way.
+    pub(crate) fn reach_if_queued(self: &Arc<Self>, peer: &Arc<Peer>) {
+        if !peer.connected.load(SeqCst) && peer.has_queued() {
+            self.reach(peer);
+        }
+    }
+
+    /// Connects to a peer, unless that is under way.
+    pub(crate) fn reach(self: &Arc<Self>, peer: &Arc<Peer>) {
+        if !self.is_closed() && !peer.reaching.swap(true, SeqCst) {
+            self.runtime.spawn(reach::reach(self.clone(), peer.clone()));
+        }
+    }
+
+    /// Fails everything queued for a peer that has no connection. The caller holds its slot.
+    pub(crate) fn fail_queued(&self, peer: &Peer, reason: LossReason) {
+        let mut unsent = Vec::new();
+        peer.drain(&mut unsent);
+        self.emit(NetworkEvent::Lost { peer: peer.id, reason, unsent });
+    }
+
+    pub(crate) async fn close(&self, connection: ConnectionId) {
+        // Fails only if the driver is gone, and all connections with it.
+        let _ = self.commands.send(DriverCommand::Close(connection)).await;
+    }
+
+    /// Whether an address leads back to this node.
+    pub(crate) fn is_own_address(&self, address: SocketAddr) -> bool {
+        if address.port() == self.bound.port() {
+            let (ip, bound) = (address.ip(), self.bound.ip());
+            if ip == bound || (bound.is_unspecified() && ip.is_loopback()) {
+                return true;
+            }
+        }
+        self.hello.lock().info.peer_address == address
+    }
+
+    /// Reports a connection that was turned down.
+    pub(crate) fn refused(&self, address: Option<String>, peer: NodeId, by_us: bool, refusal: Refusal) {
+        self.meter.refused(by_us, &refusal);
+        if self.stranger_log.is_open() {
+            let code = refusal.as_str();
+            tracing::warn!(peer = %peer.short(), address, by_us, code, %refusal, "a connection was refused");
+        }
+        self.emit(NetworkEvent::Refused { address, peer: Some(peer), by_us, refusal });
+    }
+}
