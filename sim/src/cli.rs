@@ -45,6 +45,9 @@ struct Shape {
     /// How long faults go on, in virtual seconds
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    /// How many engines each node has
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    engines: u16,
 }
 
 #[derive(Debug, Args)]
@@ -82,7 +85,12 @@ struct SweepArgs {
 
 impl Shape {
     fn options(&self, seed: String) -> RunOptions {
-        RunOptions { nodes: self.nodes, duration: Duration::from_secs(self.seconds), ..RunOptions::of_seed(seed) }
+        RunOptions {
+            nodes: self.nodes,
+            duration: Duration::from_secs(self.seconds),
+            engines: usize::from(self.engines),
+            ..RunOptions::of_seed(seed)
+        }
     }
 }
 

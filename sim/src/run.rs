@@ -95,5 +95,5 @@ pub fn run(options: RunOptions) -> Report {
     if let Err(error) = sim.world_mut().finish_trace() {
         sim.world_mut().report_finding(None, "trace", format!("the trace cannot be written: {error}"));
     }
-    Report::new(options.seed, options.nodes, plan, &sim, &history.lock())
+    Report::new(options.seed, options.engines, plan, &sim, &history.lock())
 }

@@ -58,6 +58,8 @@ pub(crate) struct Engine {
     me: NodeId,
     incarnation: Incarnation,
     index: u8,
+    /// How many engines share the node's shards.
+    engines: usize,
     routes: Option<Arc<Routes>>,
     serving: BTreeMap<ShardId, Serving>,
     pending: Pending,
@@ -97,11 +99,17 @@ pub(crate) struct Caller {
 }
 
 impl Engine {
-    pub(crate) fn new(me: NodeId, incarnation: Incarnation, index: u8, sabotage: Sabotage) -> Self {
+    pub(crate) fn new(
+        me: NodeId,
+        incarnation: Incarnation,
+        (index, engines): (u8, usize),
+        sabotage: Sabotage,
+    ) -> Self {
         Self {
             me,
             incarnation,
             index,
+            engines,
             routes: None,
             serving: BTreeMap::new(),
             pending: Pending::new(index),
@@ -158,6 +166,10 @@ impl Engine {
         routes: &Routes,
         out: &mut Vec<Effect>,
     ) {
+        if usize::from(self.index) != engine_of_shard(shard, self.engines) {
+            // It came before there was a table to tell whose it is.
+            return out.push(Effect::Pass { call, shard });
+        }
         let leads = routes.leader(shard) == Some(self.me);
         match self.serving.get(&shard) {
             Some(Serving::Open) => out.push(Effect::Deliver(call.submission)),
@@ -325,6 +337,7 @@ impl Machine for Engine {
             Event::Submit(submission) => {
                 self.route(now, Travelling { submission, attempts: 0, hops: 0, from: None }, out);
             }
+            Event::Passed(call) => self.route(now, call, out),
             Event::Received { from, submission, shard, epoch, hops } => {
                 let call = Travelling { submission, attempts: 0, hops, from: Some(from) };
                 self.received(now, call, shard, epoch, out);
@@ -371,6 +384,11 @@ impl Machine for Engine {
     fn tick() -> Event {
         Event::Tick
     }
+}
+
+/// Which engine of a node serves a shard.
+pub(crate) const fn engine_of_shard(shard: ShardId, engines: usize) -> usize {
+    shard.0 as usize % engines
 }
 
 fn refuse(call: Travelling, code: FailureCode, detail: impl Into<String>, out: &mut Vec<Effect>) {

@@ -110,7 +110,7 @@ impl Node {
         let control = Control::new(now, environment.seed.child("control").rng(), start)?;
         let engines = (0..options.engines).map(|index| {
             Driver::new(
-                Engine::new(info.node_id, info.incarnation, index as u8, options.sabotage),
+                Engine::new(info.node_id, info.incarnation, (index as u8, options.engines), options.sabotage),
                 perform::ENGINE_LANES + index,
             )
         });
@@ -263,7 +263,7 @@ impl Node {
     }
 
     fn engine_of(&self, shard: ShardId) -> usize {
-        shard.0 as usize % self.engines.len()
+        engine::engine_of_shard(shard, self.engines.len())
     }
 
     fn elapsed_seconds(&self) -> u32 {

@@ -54,8 +54,10 @@ impl Network for Nobody {
     fn set_hello(&self, _: Hello) {}
 }
 
-/// A disk that remembers nothing and is always done.
-struct Forgetful;
+/// A disk that remembers nothing. The node belongs to a cluster once `done` is told.
+struct Forgetful {
+    done: Option<std::sync::mpsc::SyncSender<Persisted>>,
+}
 
 impl Disk for Forgetful {
     fn read(&self, _: &str) -> Result<Option<Vec<u8>>, DiskError> {
@@ -63,17 +65,24 @@ impl Disk for Forgetful {
     }
 
     fn write(&self, _: Vec<Record>, done: Persisted) {
-        done(Ok(()));
+        match &self.done {
+            None => done(Ok(())),
+            Some(later) => drop(later.send(done)),
+        }
     }
 }
 
 fn start() -> Arc<Node> {
+    start_on(Forgetful { done: None })
+}
+
+fn start_on(disk: Forgetful) -> Arc<Node> {
     let clock = SystemClock::start();
     let environment = Environment {
         clock: Arc::new(clock),
         spawn: Arc::new(TokioSpawn::new(tokio::runtime::Handle::current(), clock)),
         network: Arc::new(Nobody),
-        disk: Arc::new(Forgetful),
+        disk: Arc::new(disk),
         seed: Seed::from_number(1),
     };
     let mut registry = Registry::new();
@@ -141,4 +150,22 @@ async fn many_callers_lose_nothing() {
         total += node.actor::<Counter>(&id.to_string()).add(0).await.unwrap();
     }
     assert_eq!(total, 64 * 500);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_come_before_the_cluster_wait_for_it() {
+    let (done, write) = std::sync::mpsc::sync_channel(1);
+    let node = start_on(Forgetful { done: Some(done) });
+    let calls = (0..32).map(|id| {
+        let actor = node.actor::<Counter>(&id.to_string());
+        tokio::spawn(async move { actor.add(1).await })
+    });
+    let calls: Vec<_> = calls.collect();
+    while node.calls_under_way() < 32 {
+        tokio::task::yield_now().await;
+    }
+    write.recv().unwrap()(Ok(()));
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), 1);
+    }
 }

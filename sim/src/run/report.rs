@@ -18,6 +18,8 @@ pub struct Report {
     pub seed: String,
     /// How many nodes there were.
     pub nodes: u16,
+    /// Engines of each node.
+    pub engines: usize,
     /// The faults.
     pub plan: Plan,
     /// What went wrong.
@@ -70,7 +72,7 @@ impl Verdict {
 }
 
 impl Report {
-    pub(super) fn new(seed: String, nodes: u16, plan: Plan, sim: &Sim, history: &History) -> Self {
+    pub(super) fn new(seed: String, engines: usize, plan: Plan, sim: &Sim, history: &History) -> Self {
         let mut outcomes = BTreeMap::new();
         for call in &history.calls {
             let outcome = match call.ends.first() {
@@ -82,7 +84,8 @@ impl Report {
         }
         Self {
             seed,
-            nodes,
+            nodes: sim.len(),
+            engines,
             plan,
             findings: sim.world().findings(),
             trace_hash: sim.world().trace_hash(),
@@ -106,7 +109,8 @@ impl Report {
     /// The command that repeats the run.
     pub fn replay_command(&self) -> String {
         let seconds = self.plan.duration_micros / 1_000_000;
-        format!("gritmesh sim replay --seed {} --nodes {} --seconds {seconds}", self.seed, self.nodes)
+        let Self { seed, nodes, engines, .. } = self;
+        format!("gritmesh sim replay --seed {seed} --nodes {nodes} --seconds {seconds} --engines {engines}")
     }
 }
 

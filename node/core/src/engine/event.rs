@@ -6,7 +6,7 @@ use gritmesh_actor::Submission;
 use gritmesh_runtime::{Epoch, Failure, NodeId, ShardId};
 use gritmesh_sharding::{Routing, ShardTable};
 
-use super::Caller;
+use super::{Caller, Travelling};
 use crate::wire::Place;
 
 /// Where everything is, as Control last published it.
@@ -31,6 +31,8 @@ impl Routes {
 pub(crate) enum Event {
     /// A call from this node, or one that came back from an activation that closed.
     Submit(Submission),
+    /// A call that another engine had before the table told that it is this one's.
+    Passed(Travelling),
     /// A call from a peer for an actor that is not in memory here.
     Received { from: Caller, submission: Submission, shard: ShardId, epoch: Epoch, hops: u8 },
     /// A peer answered.
@@ -64,6 +66,8 @@ pub(crate) enum Effect {
     Redirect { to: Caller, place: Place },
     /// Run a call here, bringing its actor into memory.
     Deliver(Submission),
+    /// Give a call to the engine of its shard.
+    Pass { call: Travelling, shard: ShardId },
     /// End a call.
     Answer(Submission, Result<Vec<u8>, Failure>),
     /// Bring all actors of the shard out of memory, then tell [`Event::Evicted`].

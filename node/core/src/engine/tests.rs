@@ -45,6 +45,7 @@ enum Seen {
     Sent(NodeId, u64),
     Redirected(NodeId, u64, Option<NodeId>),
     Delivered,
+    Passed(ShardId),
     Ended(Result<Vec<u8>, FailureCode>),
     Evict(ShardId),
     Released(ShardId),
@@ -55,7 +56,7 @@ impl Bench {
     fn new() -> Self {
         let table = ShardTable::initial(1).unwrap();
         Self {
-            engine: Engine::new(ME, Incarnation(1), 0, Sabotage::None),
+            engine: Engine::new(ME, Incarnation(1), (0, 1), Sabotage::None),
             now: Instant::from_nanos(1),
             answers: Answers::default(),
             table,
@@ -129,6 +130,7 @@ fn seen(effect: Effect) -> Option<Seen> {
         Effect::Redirect { to, place } => Seen::Redirected(to.peer, to.slot, place.names()),
         Effect::Deliver(_) => Seen::Delivered,
         Effect::Answer(_, result) => Seen::Ended(result.map_err(|failure| failure.code)),
+        Effect::Pass { shard, .. } => Seen::Passed(shard),
         Effect::Evict(shard) => Seen::Evict(shard),
         Effect::Released(shard) => Seen::Released(shard),
         Effect::Learn { epoch, leader, .. } => Seen::Learn(epoch, leader),
@@ -275,6 +277,14 @@ fn an_unhosted_type_is_refused_at_once() {
     let mut bench = Bench::led_by(ME);
     let submission = bench.submission(1000, false, "nobody");
     assert_eq!(bench.handle(Event::Submit(submission)), ended(FailureCode::UnknownType));
+}
+
+#[test]
+fn a_call_that_came_before_the_table_is_passed_to_the_engine_of_its_shard() {
+    let mut bench = Bench::new();
+    (bench.engine.index, bench.engine.engines) = (1, 2);
+    assert_eq!(bench.submit(1000), []);
+    assert_eq!(bench.lead(1, ME), [Seen::Passed(ShardId(0))]);
 }
 
 #[test]

@@ -188,6 +188,9 @@ impl Perform<Engine> for Node {
             Effect::Send { to, slot, body } => self.send_call(to, slot, &body),
             Effect::Redirect { to, place } => self.send_redirect(to, place),
             Effect::Deliver(submission) => self.deliver(submission, deferred),
+            Effect::Pass { call, shard } => {
+                self.engines[self.engine_of(shard)].post(&self.this(), engine::Event::Passed(call));
+            }
             Effect::Answer(submission, result) => {
                 self.metrics.outcome(result.as_ref().err().map(|failure| failure.code));
                 submission.payload.answer(result);
