@@ -89,7 +89,11 @@ fn stall(figures: &mut Figures, binary: &PathBuf) -> Result<()> {
         std::thread::sleep(POLL);
     }
     figures.add("stall_2s_false_deaths", "deaths", false_deaths);
-    figures.add("stall_2s_all_alive_again", "ms", back.context("the stalled node never came back")?.as_secs_f64() * 1000.0);
+    figures.add(
+        "stall_2s_all_alive_again",
+        "ms",
+        back.context("the stalled node never came back")?.as_secs_f64() * 1000.0,
+    );
     Ok(())
 }
 
@@ -189,7 +193,9 @@ impl Drop for Cluster {
 }
 
 fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let listeners: Result<Vec<_>, _> = (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0")).collect();
-    let ports: Result<Vec<_>, _> = listeners?.iter().map(|listener| Ok(listener.local_addr()?.port())).collect();
+    let listeners: Result<Vec<_>, _> =
+        (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0")).collect();
+    let ports: Result<Vec<_>, _> =
+        listeners?.iter().map(|listener| Ok(listener.local_addr()?.port())).collect();
     ports
 }

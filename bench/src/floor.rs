@@ -108,7 +108,10 @@ impl Floor {
     }
 }
 
-async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<(u64, Arc<Vec<u8>>)>) -> Result<()> {
+async fn write(
+    mut writer: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<(u64, Arc<Vec<u8>>)>,
+) -> Result<()> {
     let (mut out, mut batch) = (Vec::with_capacity(1 << 16), Vec::new());
     while queue.recv_many(&mut batch, 512).await > 0 {
         for (number, payload) in batch.drain(..) {

@@ -23,7 +23,7 @@ impl Counter {
         self.value
     }
 
-    async fn echo(&mut self, payload: Vec<u8>) -> Vec<u8> {
+    async fn echo(&mut self, payload: String) -> String {
         payload
     }
 }

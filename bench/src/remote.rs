@@ -61,7 +61,7 @@ async fn calls(figures: &mut Figures) -> Result<()> {
             let remote = Arc::clone(&remote);
             async move {
                 let actor = &remote[caller % remote.len()];
-                Ok(actor.echo(vec![7; PAYLOAD_BYTES]).await.map(drop)?)
+                Ok(actor.echo("7".repeat(PAYLOAD_BYTES)).await.map(drop)?)
             }
         })
         .await?;

@@ -55,7 +55,9 @@ pub trait Network: Send + Sync {
     /// If the envelope was not queued. It surely does not arrive then.
     fn send(&self, to: NodeId, class: TrafficClass, tag: Tag, body: &[u8]) -> Result<(), SendError>;
 
-    /// Connects to whoever listens at `address` (`host:port`), as to a seed. The outcome is an event.
+    /// Connects to whoever listens at `address` (`host:port`), as to a seed. The outcome is an event, unless a peer
+    /// answers that is connected already: for each peer, [`NetworkEvent::Connected`] and [`NetworkEvent::Lost`] take
+    /// turns.
     fn dial(&self, address: &str);
 
     /// Notes where a peer listens, so that it can be connected to on demand.
@@ -123,7 +125,8 @@ pub enum NetworkEvent<'a> {
         /// Why.
         error: DialError,
     },
-    /// A connection was turned down at admission, by us or by the other side.
+    /// A connection was turned down at admission, by us or by the other side. Both sides hear of it; where both had
+    /// the reason, each may hear that it refused.
     Refused {
         /// The address that was dialled, if we dialled.
         address: Option<String>,
@@ -181,7 +184,8 @@ pub enum DialError {
         /// The address.
         address: SocketAddr,
     },
-    /// Another process at that address uses this node's identity.
+    /// Another process at that address uses this node's identity. It hears nothing of this dial: two ends with one
+    /// key part before they are introduced.
     #[error("the node at {address} has this node's identity: the data directory was copied")]
     DuplicateIdentity {
         /// The address.

@@ -7,10 +7,12 @@ mod serves_again;
 mod single_activation;
 mod views_converge;
 
+use gritmesh_runtime::Instant;
+
 use crate::history::History;
 
-/// Takes what a checker found: the invariant's name and the particulars.
-pub(crate) type Found<'a> = &'a mut dyn FnMut(&'static str, String);
+/// Takes what a checker found: the invariant's name, when it broke, and the particulars.
+pub(crate) type Found<'a> = &'a mut dyn FnMut(&'static str, Instant, String);
 
 /// Findings of one checker that are worth reading.
 const FINDINGS_MAX: usize = 20;
@@ -26,10 +28,10 @@ pub(crate) fn all(history: &History, found: Found<'_>) {
         views_converge::check,
     ] {
         let mut count = 0;
-        check(history, &mut |code, detail| {
+        check(history, &mut |code, at, detail| {
             count += 1;
             if count <= FINDINGS_MAX {
-                found(code, detail);
+                found(code, at, detail);
             }
         });
     }

@@ -18,7 +18,9 @@ const FAILURES_MAX: usize = 10;
 
 /// Runs whole clusters in virtual time, with faults, from a seed.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 clean, 2 usage, 10 did not recover, 11 an invariant broke, 12 a node panicked")]
+#[command(
+    after_help = "Exit codes: 0 clean, 2 usage, 10 did not recover, 11 an invariant broke, 12 a node panicked"
+)]
 pub struct SimArgs {
     #[command(subcommand)]
     command: Command,
@@ -27,7 +29,9 @@ pub struct SimArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// One run
-    #[command(after_help = "Examples:\n  gritmesh sim run --seed 7\n  gritmesh sim run --seed $(git rev-parse HEAD) --nodes 7")]
+    #[command(
+        after_help = "Examples:\n  gritmesh sim run --seed 7\n  gritmesh sim run --seed $(git rev-parse HEAD) --nodes 7"
+    )]
     Run(RunArgs),
     /// A run again, with its plan of faults and its trace as text
     #[command(after_help = "Example:\n  gritmesh sim replay --seed 7 --trace trace.txt")]

@@ -12,7 +12,7 @@ use gritmesh_runtime::{Instant, Seed};
 
 use crate::faults::Intervention;
 use crate::options::WorldOptions;
-use crate::world::{BlockError, NodeIndex, NodeSlot, Partition, World};
+use crate::world::{BlockError, NodeIndex, NodeSlot, Notes, Partition, World};
 
 use self::boot::Boot;
 
@@ -55,9 +55,12 @@ const BOOT_POLL: Duration = Duration::from_millis(1);
 pub struct Sim {
     world: World,
     members: Vec<Member>,
-    registry: Arc<dyn Fn(NodeIndex) -> Registry>,
+    registry: Arc<OfNode>,
     options: NodeOptions,
 }
+
+/// The types and resources of one node.
+type OfNode = dyn Fn(NodeIndex, Notes) -> Registry;
 
 struct Member {
     node: Option<Arc<Node>>,
@@ -69,7 +72,7 @@ pub struct SimBuilder {
     seed: Seed,
     nodes: u16,
     registry: Registry,
-    per_node: Option<Arc<dyn Fn(NodeIndex) -> Registry>>,
+    per_node: Option<Arc<OfNode>>,
     options: NodeOptions,
     world: WorldOptions,
 }
@@ -99,9 +102,9 @@ impl SimBuilder {
         self
     }
 
-    /// Gives each node its own types and resources.
+    /// Gives each node its own types and resources, among them a way to write into the trace.
     #[must_use]
-    pub fn registry(mut self, of_node: impl Fn(NodeIndex) -> Registry + 'static) -> Self {
+    pub fn registry(mut self, of_node: impl Fn(NodeIndex, Notes) -> Registry + 'static) -> Self {
         self.per_node = Some(Arc::new(of_node));
         self
     }
@@ -123,7 +126,7 @@ impl SimBuilder {
     /// Starts all nodes at once, without waiting for anything.
     pub fn launch(self) -> Sim {
         let shared = self.registry;
-        let registry = self.per_node.unwrap_or_else(|| Arc::new(move |_| shared.clone()));
+        let registry = self.per_node.unwrap_or_else(|| Arc::new(move |_, _| shared.clone()));
         let mut sim = Sim {
             world: World::new(self.seed, self.world),
             members: Vec::new(),
@@ -272,7 +275,9 @@ impl Sim {
         self.world.kill(NodeIndex(node));
         let member = &mut self.members[usize::from(node)];
         member.boot = None;
-        member.node = None;
+        if let Some(node) = member.node.take() {
+            node.stop();
+        }
     }
 
     /// Starts a node again on its old disk.

@@ -1,9 +1,8 @@
 //! What happened to calls, as clients and actors saw it: the evidence that checkers judge.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gritmesh_runtime::FailureCode;
+use gritmesh_runtime::{FailureCode, Instant};
 
 use crate::world::NodeIndex;
 
@@ -17,16 +16,18 @@ pub struct History {
     /// For each node, how long it was stopped so far.
     pub stopped: Vec<Duration>,
     /// Actors that were found in memory on several nodes while all nodes agreed.
-    pub doubles: Vec<String>,
-    /// Why the cluster did not recover.
-    pub not_recovered: Option<String>,
+    pub doubles: Vec<(Instant, String)>,
+    /// When it was given up to wait for the cluster to recover, and why it did not.
+    pub not_recovered: Option<(Instant, String)>,
     /// What failed although nothing was wrong any more.
-    pub not_served: Vec<String>,
+    pub not_served: Vec<(Instant, String)>,
 }
 
 /// One call of a client.
 #[derive(Clone, Debug)]
 pub struct Call {
+    /// When it was made, by the world's clock, as all instants here.
+    pub at: Instant,
     /// The node that it was made through.
     pub through: NodeIndex,
     /// The actor.
@@ -46,6 +47,8 @@ pub struct Call {
 /// One end of a call.
 #[derive(Clone, Debug)]
 pub struct End {
+    /// When.
+    pub at: Instant,
     /// Time since the call was made, by the clock of its node.
     pub after: Duration,
     /// How long the node was stopped meanwhile.
@@ -57,6 +60,8 @@ pub struct End {
 /// One time that a handler ran.
 #[derive(Clone, Debug)]
 pub struct Run {
+    /// When.
+    pub at: Instant,
     /// The number of the call.
     pub call: u64,
     /// Where.
@@ -74,14 +79,5 @@ impl History {
             not_recovered: None,
             not_served: Vec::new(),
         }
-    }
-
-    /// How often each call ran.
-    pub fn runs_by_call(&self) -> BTreeMap<u64, u32> {
-        let mut counts = BTreeMap::new();
-        for run in &self.runs {
-            *counts.entry(run.call).or_default() += 1;
-        }
-        counts
     }
 }

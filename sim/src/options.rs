@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::Write;
 
+use gritmesh_runtime::Instant;
 use serde::{Deserialize, Serialize};
 
 /// Lines of the trace kept without asking: enough to see what led to a failure.
@@ -104,13 +105,15 @@ impl Default for DiskFaults {
 pub struct TraceOptions {
     /// Lines kept in memory, the last ones.
     pub lines_kept: usize,
+    /// Lines after this instant are not kept, so that those that led to it stay.
+    pub keep_until: Instant,
     /// Where to write all lines as text. Costs more than the simulation itself.
     pub sink: Option<Box<dyn Write + Send>>,
 }
 
 impl Default for TraceOptions {
     fn default() -> Self {
-        Self { lines_kept: LINES_KEPT, sink: None }
+        Self { lines_kept: LINES_KEPT, keep_until: Instant::MAX, sink: None }
     }
 }
 

@@ -7,20 +7,21 @@ use gritmesh_actor::{ActivationError, CallError, Context, Registry, actor, handl
 use parking_lot::Mutex;
 
 use crate::history::{History, Run};
-use crate::world::NodeIndex;
+use crate::world::{NodeIndex, Notes};
 
 /// Where the actors of one node write down what they did.
 #[derive(Debug)]
 pub(crate) struct Observer {
     history: Arc<Mutex<History>>,
     node: NodeIndex,
+    notes: Notes,
 }
 
-/// The types of a node, with the way to the history.
-pub(crate) fn registry(history: &Arc<Mutex<History>>, node: NodeIndex) -> Registry {
+/// The types of a node, with the way to the history and to the trace.
+pub(crate) fn registry(history: &Arc<Mutex<History>>, node: NodeIndex, notes: Notes) -> Registry {
     let mut registry = Registry::new();
     registry.register::<Probe>().expect("one type has one name");
-    registry.provide(Arc::new(Observer { history: Arc::clone(history), node }));
+    registry.provide(Arc::new(Observer { history: Arc::clone(history), node, notes }));
     registry
 }
 
@@ -52,7 +53,7 @@ impl Probe {
 
     /// Runs call `number`, and takes so long for it.
     async fn run(&mut self, number: u64, millis: u64, ctx: &mut Context<'_>) -> u64 {
-        self.note(number);
+        self.note(number, ctx);
         if millis > 0 {
             ctx.sleep(Duration::from_millis(millis)).await;
         }
@@ -69,14 +70,17 @@ impl Probe {
         let back = ctx.address().id().to_owned();
         match ctx.actor::<Self>(&over).relay(number, back).await {
             Err(CallError::Failed(inner)) => Err(inner),
-            other => other.map_err(|error| Relayed { code: error.code().as_str().into(), detail: error.to_string() }),
+            other => other
+                .map_err(|error| Relayed { code: error.code().as_str().into(), detail: error.to_string() }),
         }
     }
 }
 
 impl Probe {
-    fn note(&self, call: u64) {
-        self.observer.history.lock().runs.push(Run { call, node: self.observer.node });
+    fn note(&self, call: u64, ctx: &Context<'_>) {
+        let observer = &self.observer;
+        let at = observer.notes.note(&format!("{} runs call {call}", ctx.address().id()));
+        observer.history.lock().runs.push(Run { at, call, node: observer.node });
     }
 }
 

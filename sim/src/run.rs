@@ -75,7 +75,7 @@ pub fn run(options: RunOptions) -> Report {
     let history = Arc::new(Mutex::new(History::new(options.nodes)));
     let of_node = {
         let history = Arc::clone(&history);
-        move |node| probe::registry(&history, node)
+        move |node, notes| probe::registry(&history, node, notes)
     };
     let node_options =
         NodeOptions { engines: options.engines, sabotage: options.sabotage, ..NodeOptions::default() };
@@ -91,7 +91,9 @@ pub fn run(options: RunOptions) -> Report {
     if recovered {
         phases.liveness();
     }
-    check::all(&history.lock(), &mut |code, detail| sim.world_mut().report_finding(None, code, detail));
+    check::all(&history.lock(), &mut |code, at, detail| {
+        sim.world_mut().report_past_finding(at, code, detail);
+    });
     if let Err(error) = sim.world_mut().finish_trace() {
         sim.world_mut().report_finding(None, "trace", format!("the trace cannot be written: {error}"));
     }

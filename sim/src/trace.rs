@@ -14,7 +14,7 @@ use std::io::{self, Write};
 
 use gritmesh_runtime::{Instant, LossReason, TrafficClass};
 
-use crate::NodeIndex;
+use crate::{NodeIndex, TraceOptions};
 
 /// Bytes gathered before they are hashed: enough for BLAKE3 to use all lanes of the CPU.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -89,6 +89,11 @@ pub(crate) const fn class_and_size(class: TrafficClass, bytes: usize) -> u64 {
     (class as u64) << 56 | bytes as u64
 }
 
+/// What [`class_and_size`] put together.
+pub(crate) fn split_class_and_size(number: u64) -> (Option<TrafficClass>, u64) {
+    (TrafficClass::ALL.get((number >> 56) as usize).copied(), number & ((1 << 56) - 1))
+}
+
 /// A quick digest of content, enough to tell two runs apart; the hash over the whole trace is the strong one.
 pub(crate) fn digest(bytes: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -115,18 +120,27 @@ pub struct Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Record { at, kind, node, peer, numbers: [first, second] } = self.record;
-        write!(f, "{:>4}.{:09} ", at.as_nanos() / 1_000_000_000, at.as_nanos() % 1_000_000_000)?;
-        match node {
-            Some(node) => write!(f, "{node:<4}")?,
-            None => f.write_str("-   ")?,
+        let at = self.record.at.as_nanos();
+        write!(f, "{:>4}.{:09} ", at / 1_000_000_000, at % 1_000_000_000)?;
+        match self.record.node {
+            Some(node) => write!(f, "{node:<4} {}", What(self)),
+            None => write!(f, "-    {}", What(self)),
         }
-        write!(f, " {}", kind.as_str())?;
+    }
+}
+
+/// A line without its time and place.
+pub(crate) struct What<'a>(pub(crate) &'a Line);
+
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Record { kind, peer, numbers: [first, second], .. } = self.0.record;
+        f.write_str(kind.as_str())?;
         if let Some(peer) = peer {
             write!(f, " {peer}")?;
         }
-        let class = || TrafficClass::ALL.get((first >> 56) as usize).map_or("?", |class| class.as_str());
-        let size = first & ((1 << 56) - 1);
+        let (class, size) = split_class_and_size(first);
+        let class = || class.map_or("?", TrafficClass::as_str);
         match kind {
             Kind::Sent | Kind::Arrived => write!(f, " {} {size} B {second:016x}", class()),
             Kind::NotSent | Kind::Vanished | Kind::Duplicated | Kind::Overtaken => {
@@ -138,7 +152,7 @@ impl fmt::Display for Line {
             Kind::WallClockMoved => write!(f, " by {} ms", first as i64),
             Kind::LinkSlowed => write!(f, " {first} times"),
             Kind::DiskChanged => write!(f, " {first:016x}"),
-            Kind::Noted => write!(f, " {}", self.note.as_deref().unwrap_or_default()),
+            Kind::Noted => write!(f, " {}", self.0.note.as_deref().unwrap_or_default()),
             Kind::Spawned | Kind::Polled | Kind::Ended => write!(f, " task {first}"),
             Kind::Started => write!(f, " life {first}"),
             Kind::Refused => f.write_str(if first == 1 { " by us" } else { " by the other side" }),
@@ -210,19 +224,21 @@ pub(crate) struct Trace {
     buffer: Vec<u8>,
     recent: VecDeque<Line>,
     recent_max: usize,
+    keep_until: Instant,
     sink: Option<Box<dyn Write + Send>>,
     sink_error: Option<io::Error>,
     counted: u64,
 }
 
 impl Trace {
-    pub(crate) fn new(recent_max: usize, sink: Option<Box<dyn Write + Send>>) -> Self {
+    pub(crate) fn new(options: TraceOptions) -> Self {
         Self {
             hasher: blake3::Hasher::new(),
             buffer: Vec::with_capacity(BUFFER_BYTES + 64),
-            recent: VecDeque::with_capacity(recent_max),
-            recent_max,
-            sink,
+            recent: VecDeque::with_capacity(options.lines_kept),
+            recent_max: options.lines_kept,
+            keep_until: options.keep_until,
+            sink: options.sink,
             sink_error: None,
             counted: 0,
         }
@@ -251,7 +267,7 @@ impl Trace {
             // A full disk of the developer is no property of the run: stop writing and tell at the end.
             (self.sink, self.sink_error) = (None, Some(error));
         }
-        if self.recent_max > 0 {
+        if self.recent_max > 0 && line.record.at <= self.keep_until {
             if self.recent.len() == self.recent_max {
                 self.recent.pop_front();
             }

@@ -6,6 +6,7 @@ mod disk;
 mod drive;
 mod executor;
 mod finding;
+mod notes;
 mod queue;
 mod spawn;
 mod state;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use chaos::Partition;
 pub use drive::BlockError;
 pub use finding::{Finding, PANIC, SPIN};
+pub use notes::Notes;
 pub(crate) use queue::{Event, QueueKey};
 pub(crate) use state::{Call, Handle, Held, Process, State};
 
@@ -200,6 +202,11 @@ impl World {
     /// Adds a finding of a checker, as `code` the name of the broken invariant.
     pub fn report_finding(&mut self, node: Option<NodeIndex>, code: &'static str, detail: String) {
         self.shared.lock().find(node, code, detail);
+    }
+
+    /// As [`report_finding`](Self::report_finding), of something that was wrong at an earlier instant.
+    pub fn report_past_finding(&mut self, at: Instant, code: &'static str, detail: String) {
+        self.shared.lock().find_at(at, None, code, detail);
     }
 
     /// Adds a line to the trace.

@@ -30,7 +30,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gritmesh_actor::Submission;
-use gritmesh_runtime::{Epoch, Failure, FailureCode, Incarnation, Instant, NodeId, ShardId, frame};
+use gritmesh_runtime::{
+    ActorAddress, Epoch, Failure, FailureCode, Incarnation, Instant, NodeId, ShardId, frame,
+};
 use gritmesh_sharding::Route;
 
 pub(crate) use event::{Counted, Effect, Event, Routes};
@@ -45,7 +47,8 @@ use crate::wire::{Call, Envelope, Place};
 /// Redirects that a call follows at once. More means that the nodes it meets disagree, and it waits.
 const REDIRECTS_MAX: u32 = 4;
 
-/// Nodes that a message without a waiting caller may pass through.
+/// Nodes that a message without a waiting caller may pass through. Nobody could follow a redirect for it, so a
+/// node that does not serve the shard passes it on.
 const HOPS_MAX: u8 = 4;
 
 /// First and longest pause before a call that found nobody tries again without news.
@@ -192,40 +195,65 @@ impl Engine {
             Ok(arguments) => arguments,
             Err(failure) => return out.push(Effect::Answer(call.submission, Err(failure))),
         };
+        let one_way = call.submission.header.one_way;
+        if !one_way && self.pending.len() >= PENDING_MAX {
+            let detail = format!("{PENDING_MAX} calls to other nodes are already under way");
+            return refuse(call, FailureCode::Overloaded, detail, out);
+        }
+        let hops = call.hops.saturating_add(1);
+        if one_way && hops > HOPS_MAX {
+            let detail = "the nodes disagree about who serves the shard";
+            return refuse(call, FailureCode::NotDelivered, detail, out);
+        }
+        // Nobody waits for the answer to a one-way message, so it needs no place among the pending calls.
+        let slot = if one_way { 0 } else { self.pending.reserve() };
+        let body = self.envelope(now, &call, to, (slot, hops), (shard, epoch), &arguments);
+        if body.len() > frame::FRAME_BYTES_MAX {
+            self.pending.cancel(slot);
+            let detail = format!(
+                "the call has {} bytes; at most {} fit into a frame",
+                body.len(),
+                frame::FRAME_BYTES_MAX
+            );
+            return refuse(call, FailureCode::TooLarge, detail, out);
+        }
+        if !one_way {
+            self.pending.put(slot, Sent { call, to });
+        }
+        out.push(Effect::Send { to, slot, body });
+    }
+
+    fn envelope(
+        &mut self,
+        now: Instant,
+        call: &Travelling,
+        to: NodeId,
+        (slot, hops): (u64, u8),
+        (shard, epoch): (ShardId, Epoch),
+        arguments: &[u8],
+    ) -> Vec<u8> {
         let header = &call.submission.header;
         let number = self.numbers.entry(to).or_default();
         *number += 1;
-        let mut wire = Call {
-            slot: 0,
+        let chain = header.chain.to_vec();
+        let wire = Call {
+            slot,
             incarnation: self.incarnation.0,
             number: *number,
             engine: self.index,
             token: header.token.0,
             shard: shard.0,
             epoch: epoch.0,
-            key: header.address.as_key().to_owned(),
-            method: header.method.clone().into_owned(),
+            key: header.address.as_key(),
+            method: &header.method,
             arguments,
-            chain: header.chain.to_vec().iter().map(|link| link.as_key().to_owned()).collect(),
+            chain: chain.iter().map(ActorAddress::as_key).collect(),
             timeout_us: u64::try_from((header.deadline - now).as_micros()).unwrap_or(u64::MAX),
             one_way: header.one_way,
-            hops: call.hops.saturating_add(1),
+            hops,
         };
-        if call.submission.header.one_way {
-            return send_one_way(call, to, wire, out);
-        }
-        if self.pending.len() >= PENDING_MAX {
-            let detail = format!("{PENDING_MAX} calls to other nodes are already under way");
-            return refuse(call, FailureCode::Overloaded, detail, out);
-        }
-        let slot = self.pending.insert(Sent { call, to });
-        wire.slot = slot;
-        let body = Envelope::Call(wire).to_bytes();
-        if body.len() > frame::FRAME_BYTES_MAX {
-            let Some(sent) = self.pending.remove(slot) else { return };
-            return refuse(sent.call, FailureCode::TooLarge, too_large(body.len()), out);
-        }
-        out.push(Effect::Send { to, slot, body });
+        let size_hint = arguments.len() + wire.key.len() + wire.method.len();
+        Envelope::Call(wire).to_bytes(size_hint)
     }
 
     fn park(&mut self, now: Instant, call: Travelling, reason: Reason, out: &mut Vec<Effect>) {
@@ -393,23 +421,6 @@ pub(crate) const fn engine_of_shard(shard: ShardId, engines: usize) -> usize {
 
 fn refuse(call: Travelling, code: FailureCode, detail: impl Into<String>, out: &mut Vec<Effect>) {
     out.push(Effect::Answer(call.submission, Err(Failure::new(code, detail))));
-}
-
-/// Nobody waits for the answer, so nobody could follow a redirect: a node that does not serve the shard passes
-/// the message on, a few times at most.
-fn send_one_way(call: Travelling, to: NodeId, wire: Call, out: &mut Vec<Effect>) {
-    if wire.hops > HOPS_MAX {
-        return refuse(call, FailureCode::NotDelivered, "the nodes disagree about who serves the shard", out);
-    }
-    let body = Envelope::Call(wire).to_bytes();
-    match body.len() {
-        0..=frame::FRAME_BYTES_MAX => out.push(Effect::Send { to, slot: 0, body }),
-        bytes => refuse(call, FailureCode::TooLarge, too_large(bytes), out),
-    }
-}
-
-fn too_large(bytes: usize) -> String {
-    format!("the call has {bytes} bytes; at most {} fit into a frame", frame::FRAME_BYTES_MAX)
 }
 
 fn redirect(caller: Caller, routes: &Routes, shard: ShardId, node: Option<NodeId>, out: &mut Vec<Effect>) {

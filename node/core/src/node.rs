@@ -238,6 +238,12 @@ impl Node {
         self.left.wait().await;
     }
 
+    /// Lets go of every actor at once, as a crash does. Actors hold their node and the node holds them, so the
+    /// last `Arc` of a node that is not stopped is never dropped.
+    pub fn stop(&self) {
+        self.directory.clear();
+    }
+
     /// Waits until this node finds that it must stop, and tells why.
     pub async fn fatal(&self) -> String {
         self.fatal.wait().await

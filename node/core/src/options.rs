@@ -52,6 +52,12 @@ pub enum Sabotage {
     ForgetDeadlines,
     /// A shard is handed over while its actors stay in memory.
     KeepActors,
+    /// A node that was started again says nothing to the other members.
+    MuteAfterRestart,
+    /// A node that was started again does not serve the shards that it leads.
+    ServeNothingAfterRestart,
+    /// Answers to calls of an earlier start are taken for answers to calls of this one.
+    BelieveOldAnswers,
 }
 
 impl Default for NodeOptions {

@@ -3,9 +3,7 @@
 //! There is no timer per actor. A sweep passes over the directory, a part at a time, and reads one number of
 //! each actor, so that a million idle actors cost a millisecond a second.
 
-use std::sync::Arc;
-
-use gritmesh_actor::{ActivationPhase, AnyActivation, Directory};
+use gritmesh_actor::{ActivationPhase, Directory};
 
 /// Seconds for one pass over the whole directory, and so the precision of idle times.
 const PASS_S: usize = 4;
@@ -33,24 +31,21 @@ pub(crate) struct Memory {
 }
 
 impl Sweep {
-    /// Takes the next second's share, and returns the actors that should leave memory.
-    pub(crate) fn step(
-        &mut self,
-        directory: &Directory,
-        now_s: u32,
-        memory: Memory,
-    ) -> Vec<Arc<dyn AnyActivation>> {
-        let share = directory.partitions().div_ceil(PASS_S);
-        let mut leaving = Vec::new();
-        for _ in 0..share {
-            let part = directory.visit(self.next);
+    /// Takes the next second's share.
+    pub(crate) fn step(&mut self, directory: &Directory, now_s: u32, memory: Memory) {
+        for _ in 0..directory.partitions().div_ceil(PASS_S) {
+            for activation in directory.visit(self.next) {
+                let idle_after_s = activation.info().options.idle_after.as_secs();
+                let longest_s = u32::try_from(idle_after_s).unwrap_or(u32::MAX);
+                if let Some(since_s) = now_s.checked_sub(longest_s) {
+                    activation.close_if_unused(since_s);
+                }
+            }
             self.next = (self.next + 1) % directory.partitions();
-            leaving.extend(part.into_iter().filter(|activation| is_due(activation, now_s)));
         }
         if self.is_short(memory) {
-            leaving.extend(longest_idle(directory, now_s));
+            shed(directory);
         }
-        leaving
     }
 
     fn is_short(&mut self, memory: Memory) -> bool {
@@ -61,25 +56,20 @@ impl Sweep {
     }
 }
 
-fn is_due(activation: &Arc<dyn AnyActivation>, now_s: u32) -> bool {
-    let status = activation.status();
-    let idle_after_s = activation.info().options.idle_after.as_secs();
-    status.phase == ActivationPhase::Idle
-        && u64::from(now_s.saturating_sub(status.last_used_s)) >= idle_after_s
-}
-
-/// A tenth of the idle actors, those whose last message is longest ago.
-fn longest_idle(directory: &Directory, now_s: u32) -> Vec<Arc<dyn AnyActivation>> {
+/// A tenth of the idle actors leaves, those whose last message is longest ago.
+fn shed(directory: &Directory) {
     let mut idle = Vec::new();
     for partition in 0..directory.partitions() {
         for activation in directory.visit(partition) {
             let status = activation.status();
             if status.phase == ActivationPhase::Idle {
-                idle.push((now_s.saturating_sub(status.last_used_s), activation));
+                idle.push((status.last_used_s, activation));
             }
         }
     }
-    idle.sort_by(|(a, _), (b, _)| b.cmp(a));
+    idle.sort_by_key(|(last_used_s, _)| *last_used_s);
     idle.truncate(idle.len().div_ceil(SHED_PER_SECOND));
-    idle.into_iter().map(|(_, activation)| activation).collect()
+    for (last_used_s, activation) in idle {
+        activation.close_if_unused(last_used_s);
+    }
 }

@@ -26,7 +26,9 @@ pub(crate) struct Refusal(pub(crate) Value);
 impl Refusal {
     pub(crate) fn new(code: &str, detail: impl Into<String>) -> Self {
         let kind = format!("urn:gritmesh:error:{code}");
-        Self(json!({ "type": kind, "title": "No answer", "code": code, "detail": detail.into(), "retryable": false }))
+        Self(
+            json!({ "type": kind, "title": "No answer", "code": code, "detail": detail.into(), "retryable": false }),
+        )
     }
 
     pub(crate) fn code(&self) -> &str {

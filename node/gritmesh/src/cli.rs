@@ -125,7 +125,12 @@ fn renamed(mut command: clap::Command, name: &str) -> clap::Command {
     verbs.into_iter().fold(command, |command, verb| command.mut_subcommand(verb, |verb| renamed(verb, name)))
 }
 
-fn run(cli: Cli, command: clap::Command, name: &str, register: &dyn Fn(NodeBuilder) -> NodeBuilder) -> ExitCode {
+fn run(
+    cli: Cli,
+    command: clap::Command,
+    name: &str,
+    register: &dyn Fn(NodeBuilder) -> NodeBuilder,
+) -> ExitCode {
     let output = Output::new(cli.verb.format());
     let done = match cli.verb {
         Verb::Up(arguments) => up::run(*arguments, &output, register),

@@ -212,9 +212,10 @@ impl FromStr for MemoryLimit {
         match text {
             "auto" => Ok(Self::Detected),
             "off" => Ok(Self::Off),
-            size => {
-                size.parse().map(Self::Bytes).map_err(|error: SizeError| format!("{error}, or `auto`, or `off`"))
-            }
+            size => size
+                .parse()
+                .map(Self::Bytes)
+                .map_err(|error: SizeError| format!("{error}, or `auto`, or `off`")),
         }
     }
 }

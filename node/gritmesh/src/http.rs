@@ -20,7 +20,6 @@ mod server;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use gritmesh_transport::Peers;
@@ -77,9 +76,11 @@ fn router(setup: Setup) -> Router {
         .route(health::METRICS, get(health::metrics))
         .fallback(async || Problem::new(HttpCode::NotFound, "there is nothing under this path"))
         .method_not_allowed_fallback(async || {
-            Problem::new(HttpCode::MethodNotAllowed, "this path exists, but not for this method; see the `Allow` header")
+            Problem::new(
+                HttpCode::MethodNotAllowed,
+                "this path exists, but not for this method; see the `Allow` header",
+            )
         })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(Arc::clone(&face), guard::guard))
         .with_state(face)
 }

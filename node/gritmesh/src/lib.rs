@@ -89,11 +89,12 @@ mod start;
 #[doc(inline)]
 pub use gritmesh_actor as actor;
 pub use gritmesh_actor::{
-    ActivationError, Actor, ActorOptions, ActorRef, Call, CallError, Context, Handler, Message, Method, NoError,
-    RegistryError, actor, handlers,
+    ActivationError, Actor, ActorOptions, ActorRef, Call, CallError, Context, Handler, Message, Method,
+    NoError, RegistryError, actor, handlers,
 };
 pub use gritmesh_core::{
-    ActorStatus, ClusterEvent, ClusterEvents, ClusterStatus, Location, Member, MemberState, NodeStatus, Readiness, View,
+    ActorStatus, ClusterEvent, ClusterEvents, ClusterStatus, Location, Member, MemberState, NodeStatus,
+    Readiness, View,
 };
 pub use gritmesh_runtime::{
     ActorAddress, AddressError, ClusterId, DEFAULT_TENANT, FailureCode, Instant, NodeId, NodeInfo, UnixTime,

@@ -164,6 +164,7 @@ impl Node {
         if timeout_at(end, self.inner.peers.shutdown()).await.is_err() {
             tracing::warn!("connections to peers were cut");
         }
+        self.inner.core.stop();
     }
 
     /// The node's own metrics.

@@ -20,8 +20,8 @@ use gritmesh_core::{NodeOptions, RecordError, remembered};
 use gritmesh_runtime::admission::{Hello, Secret};
 use gritmesh_runtime::tokio::{DirectoryDisk, SystemClock, TokioSpawn};
 use gritmesh_runtime::{
-    ClusterId, Disk, DiskError, Environment, Incarnation, NetworkEvent, NetworkHandler, NodeInfo, Seed, TypesDigest,
-    WIRE_VERSION,
+    ClusterId, Disk, DiskError, Environment, Incarnation, NetworkEvent, NetworkHandler, NodeInfo, Seed,
+    TypesDigest, WIRE_VERSION,
 };
 use gritmesh_transport::{self as transport, Identity, IdentityError, Peers};
 use tokio::net::TcpListener;
@@ -151,7 +151,12 @@ pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node
     let core = make_core(&settings, &peers, disk, info, start.cluster, registry, bound)?;
     peers.run(Arc::new(Reporter(Arc::downgrade(&core))));
     let web = web.map(|(listener, bound)| {
-        let state = http::Setup { core: Arc::clone(&core), peers: Arc::clone(&peers), token, limits: settings.limits };
+        let state = http::Setup {
+            core: Arc::clone(&core),
+            peers: Arc::clone(&peers),
+            token,
+            limits: settings.limits,
+        };
         http::serve(listener, bound, state)
     });
     Ok(Node::new(Parts { core, peers, web, bound, timeouts: settings.timeouts, lock }))

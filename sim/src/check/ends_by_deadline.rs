@@ -11,14 +11,19 @@ const SLACK: Duration = Duration::from_millis(250);
 
 pub(crate) fn check(history: &History, found: Found<'_>) {
     for (number, call) in history.calls.iter().enumerate() {
-        let about = || format!("call {number} of {} through {} ({:?})", call.actor, call.through, call.timeout);
+        let about =
+            || format!("call {number} of {} through {} ({:?})", call.actor, call.through, call.timeout);
         match call.ends.first() {
             None if call.abandoned || call.one_way => {}
-            None => found("ends_by_deadline", format!("{} never ended", about())),
+            None => found("ends_by_deadline", call.at + call.timeout, format!("{} never ended", about())),
             Some(end) => {
                 let limit = call.timeout + end.stopped + SLACK;
                 if end.after > limit {
-                    found("ends_by_deadline", format!("{} ended after {:?}: {:?}", about(), end.after, end.outcome));
+                    found(
+                        "ends_by_deadline",
+                        end.at,
+                        format!("{} ended after {:?}: {:?}", about(), end.after, end.outcome),
+                    );
                 }
             }
         }

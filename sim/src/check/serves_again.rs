@@ -4,7 +4,7 @@ use super::Found;
 use crate::history::History;
 
 pub(crate) fn check(history: &History, found: Found<'_>) {
-    for wrong in &history.not_served {
-        found("serves_again", wrong.clone());
+    for (at, wrong) in &history.not_served {
+        found("serves_again", *at, wrong.clone());
     }
 }

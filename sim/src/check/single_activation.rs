@@ -4,7 +4,7 @@ use super::Found;
 use crate::history::History;
 
 pub(crate) fn check(history: &History, found: Found<'_>) {
-    for double in &history.doubles {
-        found("single_activation", double.clone());
+    for (at, double) in &history.doubles {
+        found("single_activation", *at, double.clone());
     }
 }

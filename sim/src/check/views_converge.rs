@@ -4,7 +4,7 @@ use super::Found;
 use crate::history::History;
 
 pub(crate) fn check(history: &History, found: Found<'_>) {
-    if let Some(wrong) = &history.not_recovered {
-        found("views_converge", wrong.clone());
+    if let Some((at, wrong)) = &history.not_recovered {
+        found("views_converge", *at, wrong.clone());
     }
 }

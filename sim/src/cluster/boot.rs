@@ -84,7 +84,7 @@ impl Sim {
     }
 
     fn listen(&mut self, node: NodeIndex, environment: Environment, remembered: Remembered) {
-        let registry = (self.registry)(node);
+        let registry = (self.registry)(node, self.world.notes(node));
         let address = self.world.address(node);
         let info = NodeInfo {
             node_id: self.world.node_id(node),

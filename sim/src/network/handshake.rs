@@ -132,6 +132,10 @@ impl State {
         let expected = ours.secret.proof(theirs_id, ours_id, attempt.nonce, nonce);
         let judged = admit(&ours.hello, &attempt.hello, ours.secret.verify(expected, proof))
             .and_then(|()| self.check_twin(listener, theirs_id, attempt.dialler.node));
+        if theirs_id == ours_id {
+            // A key that meets itself ends the connection before anyone is introduced.
+            return Verdict::SameIdentity;
+        }
         if let Err(refusal) = judged {
             let report = Report::Refused {
                 address: None,
@@ -140,10 +144,7 @@ impl State {
                 refusal: refusal.clone(),
             };
             self.report(listener, report);
-            return match theirs_id == ours_id {
-                true => Verdict::SameIdentity,
-                false => Verdict::Refused { by: ours_id, refusal },
-            };
+            return Verdict::Refused { by: ours_id, refusal };
         }
         let proof = ours.secret.proof(ours_id, theirs_id, nonce, attempt.nonce);
         Verdict::Accepted { listener, hello: Box::new(ours.hello.clone()), proof, nonce }
@@ -217,13 +218,8 @@ impl State {
             match (connection.ends[side].state, connection.ends[1 - side].state) {
                 // The other side was quicker, this one is about to hear of it.
                 (EndState::Opening, EndState::Open) => return,
-                // There is a connection already: a dial is told who answered, a send goes its way.
-                (EndState::Open, EndState::Open | EndState::Opening) => {
-                    if attempt.text.is_some() {
-                        self.report(dialler, Report::Connected { peer: listener.node, hello });
-                    }
-                    return;
-                }
+                // There is a connection already, and the dialler was told of it.
+                (EndState::Open, EndState::Open | EndState::Opening) => return,
                 _ => {}
             }
         }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::history::{Call, End, History};
 use crate::probe::Probe;
-use crate::world::NodeIndex;
+use crate::world::{NodeIndex, Notes};
 
 /// Actors that are called. Few enough that every one is called often.
 pub(super) const ACTORS: u64 = 24;
@@ -19,6 +19,7 @@ pub(super) const ACTORS: u64 = 24;
 const TIMEOUT_MS: (u64, u64) = (50, 4000);
 
 /// What a client does.
+#[derive(Debug)]
 enum Kind {
     Run { millis: u64 },
     Relay { to: String },
@@ -31,6 +32,7 @@ pub(super) fn call(
     history: &Arc<Mutex<History>>,
     node: (NodeIndex, &Arc<Node>),
     environment: &Environment,
+    notes: Notes,
     rng: &mut Rng,
 ) {
     let (through, node) = node;
@@ -43,9 +45,11 @@ pub(super) fn call(
     };
     let timeout = Duration::from_millis(TIMEOUT_MS.0 + rng.below(TIMEOUT_MS.1 - TIMEOUT_MS.0));
     let one_way = matches!(kind, Kind::Send);
-    let number = begin(history, through, &actor, timeout, one_way);
+    let at = notes.note(&format!("call {} of {actor}, {kind:?}, within {timeout:?}", next(history)));
+    let number = begin(history, at, through, &actor, timeout, one_way);
     let client = Client {
         history: Arc::clone(history),
+        notes,
         number,
         begun: environment.clock.now(),
         clock: Arc::clone(&environment.clock),
@@ -69,8 +73,15 @@ fn actor_id(rng: &mut Rng) -> String {
     format!("p{}", rng.below(ACTORS))
 }
 
+/// The number of the next call.
+pub(super) fn next(history: &Mutex<History>) -> u64 {
+    history.lock().calls.len() as u64
+}
+
+/// Writes a call down. Returns its number.
 pub(super) fn begin(
     history: &Mutex<History>,
+    at: Instant,
     through: NodeIndex,
     actor: &str,
     timeout: Duration,
@@ -80,6 +91,7 @@ pub(super) fn begin(
     let stopped_before = history.stopped[usize::from(through.0)];
     let actor = actor.to_owned();
     history.calls.push(Call {
+        at,
         through,
         actor,
         timeout,
@@ -106,6 +118,7 @@ fn relayed(outcome: Result<u64, CallError<crate::probe::Relayed>>) -> Result<u64
 /// A client that waits. Dropped with its node, it has no outcome and wants none.
 struct Client {
     history: Arc<Mutex<History>>,
+    notes: Notes,
     number: u64,
     begun: Instant,
     clock: Arc<dyn Clock>,
@@ -114,10 +127,14 @@ struct Client {
 impl Client {
     fn end(&self, outcome: Result<u64, FailureCode>) {
         let after = self.clock.now() - self.begun;
+        let at = match outcome {
+            Ok(answer) => self.notes.note(&format!("call {} ends with {answer}", self.number)),
+            Err(code) => self.notes.note(&format!("call {} ends as {}", self.number, code.as_str())),
+        };
         let mut history = self.history.lock();
         let call = &history.calls[self.number as usize];
         let stopped = history.stopped[usize::from(call.through.0)] - call.stopped_before;
-        history.calls[self.number as usize].ends.push(End { after, stopped, outcome });
+        history.calls[self.number as usize].ends.push(End { at, after, stopped, outcome });
     }
 }
 

@@ -107,7 +107,8 @@ impl<'a> Phases<'a> {
         let through = running[self.rng.below(running.len() as u64) as usize];
         let Some(node) = self.sim.node(through.0).cloned() else { return };
         let environment = self.sim.world().environment(through);
-        load::call(self.history, (through, &node), &environment, &mut self.rng);
+        let notes = self.sim.world().notes(through);
+        load::call(self.history, (through, &node), &environment, notes, &mut self.rng);
     }
 
     /// Ends all faults, starts what is down, and waits until all nodes agree. Tells whether they do.
@@ -125,7 +126,7 @@ impl<'a> Phases<'a> {
         if self.sim.run_until(RECOVERY_LIMIT, Sim::is_ready) {
             return true;
         }
-        self.history.lock().not_recovered = Some(describe(self.sim));
+        self.history.lock().not_recovered = Some((self.sim.now(), describe(self.sim)));
         self.sim.advance(LAST_CALLS);
         false
     }
@@ -147,18 +148,23 @@ impl<'a> Phases<'a> {
 
     fn must_answer(&mut self, through: u16, actor: &str) {
         let Some(target) = self.sim.node(through).map(|node| node.actor::<Probe>(actor)) else {
-            self.history.lock().not_served.push(format!("n{through} does not run"));
+            let wrong = (self.sim.now(), format!("n{through} does not run"));
+            self.history.lock().not_served.push(wrong);
             return;
         };
-        let number = load::begin(self.history, NodeIndex(through), actor, LIVENESS_TIMEOUT, true);
+        let notes = self.sim.world().notes(NodeIndex(through));
+        let at = notes.note(&format!("call {} of {actor}", load::next(self.history)));
+        let number = load::begin(self.history, at, NodeIndex(through), actor, LIVENESS_TIMEOUT, true);
         let answer = self.sim.block_on(async { target.run(number, 0).deadline(LIVENESS_TIMEOUT).await });
         let wrong = match answer {
             Ok(Ok(answer)) if answer == number => return,
-            Ok(Ok(answer)) => format!("call {number} of {actor} through n{through} was answered for {answer}"),
+            Ok(Ok(answer)) => {
+                format!("call {number} of {actor} through n{through} was answered for {answer}")
+            }
             Ok(Err(error)) => format!("{actor} through n{through}: {error}"),
             Err(error) => format!("{actor} through n{through}: {error}"),
         };
-        self.history.lock().not_served.push(wrong);
+        self.history.lock().not_served.push((self.sim.now(), wrong));
     }
 
     /// Compares the actors of all nodes, if the nodes have agreed for long enough.
@@ -189,7 +195,8 @@ impl<'a> Phases<'a> {
         let mut history = self.history.lock();
         for (actor, nodes) in doubles {
             let nodes: Vec<String> = nodes.iter().map(NodeIndex::to_string).collect();
-            history.doubles.push(format!("{actor} is in memory on {} at {}", nodes.join(" and "), self.sim.now()));
+            let double = format!("{actor} is in memory on {}", nodes.join(" and "));
+            history.doubles.push((self.sim.now(), double));
         }
     }
 }
@@ -206,7 +213,8 @@ fn agreement(sim: &Sim) -> Option<Agreement> {
             return None;
         }
         views.insert(number, active);
-        let shards = node.shard_statuses().into_iter().map(|shard| (shard.shard, shard.epoch, shard.leader_id));
+        let shards =
+            node.shard_statuses().into_iter().map(|shard| (shard.shard, shard.epoch, shard.leader_id));
         let shards: Vec<_> = shards.collect();
         if shards.is_empty() || table.get_or_insert_with(|| shards.clone()) != &shards {
             return None;

@@ -116,7 +116,8 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let outcomes: Vec<String> = self.outcomes.iter().map(|(end, count)| format!("{end} {count}")).collect();
+        let outcomes: Vec<String> =
+            self.outcomes.iter().map(|(end, count)| format!("{end} {count}")).collect();
         writeln!(f, "seed       {} ({} nodes)", self.seed, self.nodes)?;
         writeln!(f, "verdict    {}", self.verdict().as_str())?;
         writeln!(f, "time       {:?} virtual, {} events", self.virtual_time, self.events)?;

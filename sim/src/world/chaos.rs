@@ -51,8 +51,10 @@ impl World {
         self.end_process(node, LossReason::Reset);
     }
 
-    /// Ends a process in good order: its peers see their connections closed. Nothing happens if none runs.
+    /// Ends a process in good order: what it has queued for connected peers is written out as far as their windows
+    /// have room, then they see their connections closed. Nothing happens if none runs.
     pub fn shut_down(&mut self, node: NodeIndex) {
+        self.shared.lock().flush_dirty();
         self.end_process(node, LossReason::Closed);
     }
 

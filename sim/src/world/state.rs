@@ -128,7 +128,7 @@ pub(crate) enum Action {
 
 impl State {
     fn new(seed: Seed, mut options: WorldOptions) -> Self {
-        let trace = Trace::new(options.trace.lines_kept, options.trace.sink.take());
+        let trace = Trace::new(std::mem::take(&mut options.trace));
         Self {
             now: Instant::ZERO,
             queue: Queue::default(),
@@ -176,9 +176,19 @@ impl State {
     }
 
     pub(crate) fn find(&mut self, node: Option<NodeIndex>, code: &'static str, detail: String) {
+        self.find_at(self.now, node, code, detail);
+    }
+
+    pub(crate) fn find_at(
+        &mut self,
+        at: Instant,
+        node: Option<NodeIndex>,
+        code: &'static str,
+        detail: String,
+    ) {
         self.trace.note(self.now, node, &format!("finding {code}: {detail}"));
         if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(Finding { at: self.now, node, code, detail });
+            self.findings.push(Finding { at, node, code, detail });
         } else {
             self.findings_left_out += 1;
         }

@@ -98,8 +98,7 @@ fn simultaneous_dials_make_one_connection() {
         cluster.advance(50);
         for (node, peer) in [(0, 1), (1, 0)] {
             let connected = Seen::Connected(cluster.id(peer));
-            let seen = cluster.take(node);
-            assert!(!seen.is_empty() && seen.iter().all(|seen| *seen == connected), "{seed} {seen:?}");
+            assert_eq!(cluster.take(node), [connected], "{seed}");
         }
         cluster.send(0, 1, 1, b"x").unwrap();
         cluster.advance(50);
@@ -111,7 +110,7 @@ fn simultaneous_dials_make_one_connection() {
 }
 
 #[test]
-fn a_dial_always_has_an_outcome() {
+fn a_dial_has_an_outcome() {
     let mut cluster = Cluster::healthy(2);
     let dial = |cluster: &Cluster, text: &str| cluster.nodes[0].environment.network.dial(text);
     let own = cluster.address(0);
@@ -129,7 +128,7 @@ fn a_dial_always_has_an_outcome() {
     assert_eq!(cluster.take(0), [Seen::Connected(cluster.id(1))]);
     dial(&cluster, "n1:7946");
     cluster.advance(10);
-    assert_eq!(cluster.take(0), [Seen::Connected(cluster.id(1))]);
+    assert_eq!(cluster.take(0), [], "a peer that is connected is not reported again");
     cluster.world.kill(cluster.index(1));
     cluster.advance(10);
     assert_eq!(cluster.take(0), [cluster.lost(1, LossReason::Reset, &[])]);
@@ -188,7 +187,7 @@ fn a_copied_identity_is_refused() {
     cluster.advance(50);
     let seen = cluster.take(1);
     assert!(matches!(&seen[..], [Seen::DialFailed { error, .. }] if error.contains("identity")), "{seen:?}");
-    assert!(matches!(&cluster.take(2)[..], [Seen::Refused { by_us: true, code: "duplicate_identity", .. }]));
+    assert_eq!(cluster.take(2), [], "a key that meets itself introduces nobody");
     // A third node that is connected to one of the two refuses the other.
     cluster.dial(0, 1);
     cluster.advance(50);

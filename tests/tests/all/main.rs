@@ -2,7 +2,9 @@
 //!
 //! * `tidy`: rules about the source that no compiler holds
 //! * `docs`: what the documents say can be typed, exists
+//! * `conformance`: what a network promises, over sockets and in the simulator
 
+mod conformance;
 mod docs;
 mod tidy;
 mod tree;

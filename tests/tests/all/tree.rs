@@ -23,6 +23,12 @@ pub(crate) fn root() -> PathBuf {
 /// Every file whose name satisfies `wanted`, in the order of their paths.
 pub(crate) fn files(wanted: impl Fn(&str) -> bool) -> Vec<TextFile> {
     let root = root();
+    paths(wanted).into_iter().map(|path| read(&root, path)).collect()
+}
+
+/// The paths from the root, in order, of every file whose name satisfies `wanted`.
+pub(crate) fn paths(wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let root = root();
     let mut found = Vec::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
@@ -34,16 +40,16 @@ pub(crate) fn files(wanted: impl Fn(&str) -> bool) -> Vec<TextFile> {
                     folders.push(path);
                 }
             } else if wanted(&name) {
-                found.push(read(&root, &path));
+                let relative = path.strip_prefix(&root).expect("the walk started at the root");
+                found.push(relative.to_string_lossy().replace('\\', "/"));
             }
         }
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found.sort();
     found
 }
 
-fn read(root: &Path, path: &Path) -> TextFile {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let relative = path.strip_prefix(root).expect("the walk started at the root");
-    TextFile { path: relative.to_string_lossy().replace('\\', "/"), text }
+fn read(root: &Path, path: String) -> TextFile {
+    let text = fs::read_to_string(root.join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    TextFile { path, text }
 }

@@ -3,11 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use gritmesh_runtime::{Tag, TrafficClass};
+use gritmesh_runtime::{Network, Tag, TrafficClass};
 
-use crate::real::RealNetwork;
-use crate::suite;
-use crate::world::{Setup, TestNetwork};
+use crate::real::Endpoint;
 
 /// Waits until the other side closes.
 fn until_closed(mut stream: TcpStream) {
@@ -26,27 +24,26 @@ fn until_closed(mut stream: TcpStream) {
 }
 
 /// Waits for a count: a socket is closed before that is counted.
-fn until_rejected(net: &RealNetwork, endpoint: usize, count: u64) {
+fn until_rejected(endpoint: &Endpoint, count: u64) {
     let start = std::time::Instant::now();
-    while net.endpoint(endpoint).peers.counters().inbound_rejected < count {
-        assert!(start.elapsed().as_secs() < 30, "{:?}", net.endpoint(endpoint).peers.counters());
+    while endpoint.peers.counters().inbound_rejected < count {
+        assert!(start.elapsed().as_secs() < 30, "{:?}", endpoint.peers.counters());
         std::thread::yield_now();
     }
 }
 
-fn still_works(net: &mut RealNetwork, a: usize, b: usize) {
+fn still_works(a: &Endpoint, b: &Endpoint) {
     for (from, to) in [(a, b), (b, a)] {
-        let node = net.info(to).node_id;
-        net.network(from).send(node, TrafficClass::Calls, Tag(1), b"ping").unwrap();
-        assert_eq!(suite::receive(net, to, TrafficClass::Calls, 1), [b"ping"]);
+        from.peers.send(to.info.node_id, TrafficClass::Calls, Tag(1), b"ping").unwrap();
+        assert_eq!(to.receive(TrafficClass::Calls, 1), [b"ping"]);
     }
 }
 
 #[test]
 fn noise_on_the_port_is_counted_and_disturbs_nobody() {
-    let mut net = RealNetwork::default();
-    let (a, b) = suite::pair(&mut net);
-    let address = net.info(a).peer_address;
+    let (a, b) = (Endpoint::start(), Endpoint::start());
+    a.connect(&b);
+    let address = a.info.peer_address;
     let mut state = 1_u64;
     for length in [0, 1, 19, 20, 21, 100, 5000] {
         let noise: Vec<u8> = std::iter::repeat_with(|| {
@@ -68,22 +65,18 @@ fn noise_on_the_port_is_counted_and_disturbs_nobody() {
         let _ = stream.shutdown(Shutdown::Write);
         until_closed(stream);
     }
-    still_works(&mut net, a, b);
-    until_rejected(&net, a, 10);
+    still_works(&a, &b);
+    until_rejected(&a, 10);
 }
 
 #[test]
 fn connections_that_stay_silent_are_closed_and_limited() {
-    let mut net = RealNetwork::default();
-    let quick = |options: &mut gritmesh_transport::Options| {
-        options.connect_timeout = std::time::Duration::from_millis(500);
-    };
-    let a = net.spawn_with(&Setup::default(), quick);
-    let address = net.info(a).peer_address;
+    let a = Endpoint::start_with(|options| options.connect_timeout = std::time::Duration::from_millis(500));
+    let address = a.info.peer_address;
     let silent: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
     silent.into_iter().for_each(until_closed);
-    until_rejected(&net, a, 300);
-    let b = net.spawn(Setup::default());
-    suite::connect(&mut net, b, a);
-    still_works(&mut net, a, b);
+    until_rejected(&a, 300);
+    let b = Endpoint::start();
+    b.connect(&a);
+    still_works(&a, &b);
 }

@@ -1,18 +1,17 @@
-//! Endpoints over libp2p on this machine's loopback, each on a runtime of its own, so that killing one is what
-//! the death of its process would be: tasks vanish and the operating system closes the sockets.
+//! Endpoints on this machine's loopback, each on a runtime of its own.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use gritmesh_runtime::admission::Secret;
-use gritmesh_runtime::{Network, NetworkEvent, NetworkHandler, NodeInfo};
+use gritmesh_runtime::admission::{Hello, Secret};
+use gritmesh_runtime::{
+    Incarnation, LossReason, Network, NetworkEvent, NetworkHandler, NodeId, NodeInfo, Tag, TrafficClass,
+    TypesDigest, WIRE_VERSION,
+};
 use gritmesh_transport::{Identity, Options, Peers, bind};
 use tokio::runtime::Runtime;
-
-use crate::world::{Event, Setup, TestNetwork};
 
 /// Far beyond anything that a test waits for.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -20,17 +19,20 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Events that a test has not looked at. A reader blocks when there are more.
 const EVENTS_MAX: usize = 100_000;
 
-#[derive(Default)]
-pub(crate) struct RealNetwork {
-    endpoints: Vec<Endpoint>,
-    identities: BTreeMap<u8, Identity>,
-}
-
 pub(crate) struct Endpoint {
     pub(crate) peers: Arc<Peers>,
     pub(crate) info: NodeInfo,
-    pub(crate) runtime: Option<Runtime>,
+    runtime: Option<Runtime>,
     events: Receiver<Event>,
+}
+
+/// A network event that owns what it tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Connected(NodeId),
+    Received(TrafficClass, Vec<Vec<u8>>),
+    Lost(NodeId, LossReason, Vec<Tag>),
+    Other(String),
 }
 
 struct Recorder(SyncSender<Event>);
@@ -38,86 +40,84 @@ struct Recorder(SyncSender<Event>);
 impl NetworkHandler for Recorder {
     fn handle(&self, event: NetworkEvent<'_>) {
         let event = match event {
-            NetworkEvent::Connected { hello } => Event::Connected(hello),
-            NetworkEvent::Received { from, class, frames } => {
-                Event::Received(from, class, frames.map(<[u8]>::to_vec).collect())
+            NetworkEvent::Connected { hello } => Event::Connected(hello.info.node_id),
+            NetworkEvent::Received { class, frames, .. } => {
+                Event::Received(class, frames.map(<[u8]>::to_vec).collect())
             }
             NetworkEvent::Lost { peer, reason, unsent } => Event::Lost(peer, reason, unsent),
-            NetworkEvent::DialFailed { address, error } => Event::DialFailed(address, error),
-            NetworkEvent::Refused { peer, by_us, refusal, .. } => Event::Refused(peer, by_us, refusal),
-            NetworkEvent::Malformed { .. } => Event::Malformed,
+            other => Event::Other(format!("{other:?}")),
         };
         // The test may have ended.
         let _ = self.0.send(event);
     }
 }
 
-impl RealNetwork {
-    pub(crate) fn endpoint(&self, number: usize) -> &Endpoint {
-        &self.endpoints[number]
+pub(crate) fn hello() -> Hello {
+    let info = NodeInfo {
+        node_id: NodeId([0; 32]),
+        incarnation: Incarnation(1),
+        peer_address: ([0, 0, 0, 0], 0).into(),
+        http_address: None,
+        name: "test".into(),
+        zone: String::new(),
+        weight: 1,
+        wire_version: WIRE_VERSION,
+        types: TypesDigest::of([]),
+    };
+    Hello { info, cluster: None, types: vec!["counter".into()] }
+}
+
+impl Endpoint {
+    pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
     }
 
-    /// As [`TestNetwork::spawn`], with options of the test's own making.
-    pub(crate) fn spawn_with(&mut self, setup: &Setup, change: impl FnOnce(&mut Options)) -> usize {
-        let identity = match setup.identity {
-            0 => Identity::generate(),
-            number => self.identities.entry(number).or_insert_with(Identity::generate).clone(),
-        };
+    pub(crate) fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let mut options = Options::new(loopback, Secret::from_text(setup.secret), setup.hello());
-        options.queue_bytes_max = setup.queue_bytes_max;
+        let mut options = Options::new(loopback, Secret::from_text("secret"), hello());
         change(&mut options);
+        let identity = Identity::generate();
         let (peers, address) = runtime.block_on(bind(&identity, options)).unwrap();
-        let info = NodeInfo { node_id: identity.node_id(), peer_address: address, ..setup.hello().info };
+        let info = NodeInfo { node_id: identity.node_id(), peer_address: address, ..hello().info };
         let (sender, events) = sync_channel(EVENTS_MAX);
         peers.run(Arc::new(Recorder(sender)));
-        self.endpoints.push(Endpoint { peers, info, runtime: Some(runtime), events });
-        self.endpoints.len() - 1
-    }
-}
-
-impl TestNetwork for RealNetwork {
-    fn spawn(&mut self, setup: Setup) -> usize {
-        self.spawn_with(&setup, |_| {})
+        Self { peers, info, runtime: Some(runtime), events }
     }
 
-    fn network(&self, endpoint: usize) -> Arc<dyn Network> {
-        self.endpoints[endpoint].peers.clone()
+    pub(crate) fn next_event(&self) -> Event {
+        self.events.recv_timeout(DEADLINE).expect("an event within the deadline")
     }
 
-    fn info(&self, endpoint: usize) -> NodeInfo {
-        self.endpoints[endpoint].info.clone()
+    /// Dials, and waits until both have the connection.
+    pub(crate) fn connect(&self, to: &Self) {
+        self.peers.dial(&to.info.peer_address.to_string());
+        assert_eq!(self.next_event(), Event::Connected(to.info.node_id));
+        assert_eq!(to.next_event(), Event::Connected(self.info.node_id));
     }
 
-    fn next_event(&mut self, endpoint: usize) -> Event {
-        self.endpoints[endpoint].events.recv_timeout(DEADLINE).expect("an event within the deadline")
-    }
-
-    fn past_event(&mut self, endpoint: usize) -> Option<Event> {
-        self.endpoints[endpoint].events.try_recv().ok()
-    }
-
-    fn kill(&mut self, endpoint: usize) {
-        let runtime = self.endpoints[endpoint].runtime.take().expect("an endpoint dies once");
-        runtime.shutdown_timeout(DEADLINE);
-    }
-
-    fn shut_down(&mut self, endpoint: usize) {
-        let Endpoint { peers, runtime, .. } = &self.endpoints[endpoint];
-        runtime.as_ref().expect("the endpoint lives").block_on(peers.shutdown());
-    }
-}
-
-impl Drop for RealNetwork {
-    fn drop(&mut self) {
-        for endpoint in &mut self.endpoints {
-            // Unblocks readers that wait for the test to look at their events.
-            endpoint.events = sync_channel(0).1;
-            if let Some(runtime) = endpoint.runtime.take() {
-                runtime.shutdown_background();
+    /// The next `count` envelopes that arrive in one class.
+    pub(crate) fn receive(&self, class: TrafficClass, count: usize) -> Vec<Vec<u8>> {
+        let mut bodies = Vec::new();
+        while bodies.len() < count {
+            match self.next_event() {
+                Event::Received(of, frames) if of == class => bodies.extend(frames),
+                Event::Received(..) => {}
+                event => panic!("expected envelopes, got {event:?}"),
             }
+        }
+        assert_eq!(bodies.len(), count);
+        bodies
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        // Unblocks readers that wait for the test to look at their events.
+        self.events = sync_channel(0).1;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }

@@ -45,28 +45,40 @@ impl Pending {
         self.used
     }
 
-    pub(super) fn insert(&mut self, sent: Sent) -> u64 {
-        self.earliest = self.earliest.min(sent.call.submission.header.deadline);
-        self.used += 1;
+    /// Takes a place; its slot can be written down before the call is put there.
+    pub(super) fn reserve(&mut self) -> u64 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry { generation: 0, sent: None });
             u32::try_from(self.entries.len() - 1).expect("the number of pending calls is limited")
         });
         let entry = &mut self.entries[index as usize];
         entry.generation = entry.generation.wrapping_add(1).max(1);
-        entry.sent = Some(sent);
         slot(self.engine, entry.generation, index)
     }
 
+    /// Puts a call into the place that was taken for it.
+    pub(super) fn put(&mut self, slot: u64, sent: Sent) {
+        self.earliest = self.earliest.min(sent.call.submission.header.deadline);
+        self.used += 1;
+        self.entries[index_of(slot)].sent = Some(sent);
+    }
+
+    /// Gives a place back that was not used.
+    pub(super) fn cancel(&mut self, slot: u64) {
+        if slot != 0 {
+            self.free.push(index_of(slot) as u32);
+        }
+    }
+
     pub(super) fn remove(&mut self, slot: u64) -> Option<Sent> {
-        let index = (slot & ((1 << INDEX_BITS) - 1)) as u32;
+        let index = index_of(slot);
         let generation = (slot >> INDEX_BITS) as u32;
-        let entry = self.entries.get_mut(index as usize)?;
+        let entry = self.entries.get_mut(index)?;
         if entry.generation != generation || engine_of(slot) != self.engine {
             return None;
         }
         let sent = entry.sent.take()?;
-        self.free.push(index);
+        self.free.push(index as u32);
         self.used -= 1;
         Some(sent)
     }
@@ -110,6 +122,10 @@ impl Pending {
 
 const fn slot(engine: u8, generation: u32, index: u32) -> u64 {
     (engine as u64) << (INDEX_BITS + GENERATION_BITS) | (generation as u64) << INDEX_BITS | index as u64
+}
+
+const fn index_of(slot: u64) -> usize {
+    (slot & ((1 << INDEX_BITS) - 1)) as usize
 }
 
 /// Which engine a slot belongs to.

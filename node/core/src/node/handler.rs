@@ -18,7 +18,7 @@ use crate::options::Sabotage;
 use crate::wire::{ArchivedEnvelope, Call, Envelope};
 use crate::{control, engine};
 
-type ArchivedCall = rkyv::Archived<Call>;
+type ArchivedCall = rkyv::Archived<Call<'static>>;
 
 /// Longest time that a peer may ask an answer to be awaited. A deadline only bounds how long a call is kept.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -125,7 +125,7 @@ impl Node {
     /// Sorts an answer to its engine. One to a call of an earlier start of this node is nobody's: slots are
     /// counted anew by each start.
     fn collect(&self, events: &mut [Vec<engine::Event>], slot: u64, incarnation: u64, event: engine::Event) {
-        if incarnation != self.info.incarnation.0 {
+        if incarnation != self.info.incarnation.0 && self.options.sabotage != Sabotage::BelieveOldAnswers {
             return;
         }
         match events.get_mut(usize::from(engine::engine_of(slot))) {
@@ -188,7 +188,7 @@ impl Node {
         };
         // The sender's token only finds what is in memory; what is created stands at its true place.
         let token = address.token();
-        let method = Cow::Owned(call.method.as_str().to_owned());
+        let method = Cow::Owned((*call.method).to_owned());
         let header = Header { address, token, method, deadline, chain, one_way: call.one_way };
         let payload = Box::new(DynamicPayload::new(call.arguments.to_vec(), reply, self.as_host()));
         let shard = ShardId(call.shard.to_native());

@@ -78,7 +78,8 @@ impl Host for Node {
 impl Node {
     fn answer_peer(&self, peer: NodeId, reply: Reply) {
         let (slot, incarnation) = (reply.slot, reply.incarnation);
-        let mut body = Envelope::Reply(reply).to_bytes();
+        let size_hint = reply.result.as_ref().map_or(0, Vec::len);
+        let mut body = Envelope::Reply(reply).to_bytes(size_hint);
         if body.len() > frame::FRAME_BYTES_MAX {
             let detail = format!(
                 "the answer has {} bytes; at most {} fit into a frame",
@@ -86,7 +87,7 @@ impl Node {
                 frame::FRAME_BYTES_MAX
             );
             let failure = Failure::new(FailureCode::TooLarge, detail);
-            body = Envelope::Reply(Reply::failed(slot, incarnation, failure)).to_bytes();
+            body = Envelope::Reply(Reply::failed(slot, incarnation, failure)).to_bytes(0);
         }
         if let Err(error) = self.send_call_class(peer, Tag(0), &body) {
             // The caller's node learns of it by its own loss of the connection, or by the deadline.

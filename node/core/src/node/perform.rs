@@ -86,6 +86,11 @@ impl Node {
         }
     }
 
+    /// Whether this node was given a bug that shows once it was started again.
+    fn fails_by(&self, sabotage: Sabotage) -> bool {
+        self.options.sabotage == sabotage && self.info.incarnation.0 > 1
+    }
+
     fn network_send(&self, class: TrafficClass, to: gritmesh_runtime::NodeId, body: &[u8]) {
         if let Err(error) = self.environment.network.send(to, class, Tag(0), body) {
             tracing::debug!(peer = %to.short(), %error, "a message was not sent");
@@ -118,6 +123,8 @@ impl Perform<Control> for Node {
         let node = self.this();
         match effect {
             Effect::Persist { .. } => unreachable!("what is persisted was taken out before"),
+            Effect::Send { .. } if self.fails_by(Sabotage::MuteAfterRestart) => {}
+            Effect::Serve(_) if self.fails_by(Sabotage::ServeNothingAfterRestart) => {}
             Effect::Send { to, body } => self.network_send(TrafficClass::Gossip, to, &body),
             Effect::Dial(address) => self.environment.network.dial(&address),
             Effect::Learn(info) => self.environment.network.learn(&info),
@@ -253,7 +260,7 @@ impl Node {
     }
 
     fn send_redirect(&self, to: Caller, place: Place) {
-        let body = Envelope::Redirect { slot: to.slot, incarnation: to.incarnation.0, place }.to_bytes();
+        let body = Envelope::Redirect { slot: to.slot, incarnation: to.incarnation.0, place }.to_bytes(0);
         self.network_send(TrafficClass::Calls, to.peer, &body);
     }
 

@@ -33,8 +33,6 @@ impl Node {
             u32::try_from(self.environment.clock.now().as_nanos() / 1_000_000_000).unwrap_or(u32::MAX);
         self.coarse_seconds.store(now_s, Ordering::Relaxed);
         let memory = Memory { used: (self.options.memory_used)(), limit: self.options.memory_limit_bytes };
-        for activation in sweep.step(&self.directory, now_s, memory) {
-            activation.close(None);
-        }
+        sweep.step(&self.directory, now_s, memory);
     }
 }

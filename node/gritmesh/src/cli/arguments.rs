@@ -15,12 +15,17 @@ const ASK_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Virtual actors on identical nodes: start some, and call any actor through any of them.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, subcommand_required = true, after_help = "\
+#[command(
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "\
 Examples:
   gritmesh dev                           three nodes in one process, to try things
   gritmesh up --name a                   one node, here
   gritmesh call counter/alice add 5      a call through the node on 127.0.0.1:8080
-  gritmesh cluster status                who is there")]
+  gritmesh cluster status                who is there"
+)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) verb: Verb,
@@ -43,13 +48,18 @@ pub(super) enum Verb {
     #[command(subcommand, after_help = "Examples:\n  gritmesh node ls\n  gritmesh node drain node-2 --wait")]
     Node(NodeVerb),
     /// Shards, and where actors are
-    #[command(subcommand, after_help = "Examples:\n  gritmesh shard ls\n  gritmesh shard where counter/alice")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  gritmesh shard ls\n  gritmesh shard where counter/alice"
+    )]
     Shard(ShardVerb),
     /// Actors in memory
     #[command(subcommand, after_help = "Examples:\n  gritmesh actor ls --all")]
     Actor(ActorVerb),
     /// Print a script that completes commands in a shell
-    #[command(after_help = "Examples:\n  gritmesh completions bash > ~/.local/share/bash-completion/completions/gritmesh\n  gritmesh completions zsh\n  gritmesh completions fish")]
+    #[command(
+        after_help = "Examples:\n  gritmesh completions bash > ~/.local/share/bash-completion/completions/gritmesh\n  gritmesh completions zsh\n  gritmesh completions fish"
+    )]
     Completions {
         /// Which shell
         shell: Shell,
@@ -78,7 +88,9 @@ impl Verb {
 #[derive(Debug, Subcommand)]
 pub(super) enum ClusterVerb {
     /// Show all members, and whether the cluster is whole
-    #[command(after_help = "Examples:\n  gritmesh cluster status\n  gritmesh cluster status -o json --node 127.0.0.1:8081")]
+    #[command(
+        after_help = "Examples:\n  gritmesh cluster status\n  gritmesh cluster status -o json --node 127.0.0.1:8081"
+    )]
     Status(Asking),
 }
 
@@ -98,14 +110,18 @@ pub(super) enum ShardVerb {
     #[command(after_help = "Examples:\n  gritmesh shard ls\n  gritmesh shard ls -o json")]
     Ls(Asking),
     /// Tell where an actor is, or would be
-    #[command(after_help = "Examples:\n  gritmesh shard where counter/alice\n  gritmesh shard where acme:counter/alice -o json")]
+    #[command(
+        after_help = "Examples:\n  gritmesh shard where counter/alice\n  gritmesh shard where acme:counter/alice -o json"
+    )]
     Where(WhereArguments),
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ActorVerb {
     /// List actors in memory on the node that is asked, or on all
-    #[command(after_help = "Examples:\n  gritmesh actor ls\n  gritmesh actor ls --type counter --all --limit 1000")]
+    #[command(
+        after_help = "Examples:\n  gritmesh actor ls\n  gritmesh actor ls --type counter --all --limit 1000"
+    )]
     Ls(ActorArguments),
 }
 
@@ -116,7 +132,7 @@ pub(super) struct Asking {
     #[arg(long, value_name = "HOST:PORT", env = "GRITMESH_NODE", default_value = "127.0.0.1:8080")]
     pub(super) node: String,
     /// How to print the result
-    #[arg(short = 'o', long = "output", value_enum, default_value_t)]
+    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT", default_value_t)]
     pub(super) format: Format,
 }
 
@@ -178,7 +194,7 @@ pub(super) struct UpArguments {
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
     /// How log lines look [default: pretty]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
     /// A TOML file with settings
     #[arg(long, value_name = "FILE", env = "GRITMESH_CONFIG")]
@@ -187,7 +203,7 @@ pub(super) struct UpArguments {
     #[arg(long)]
     pub(super) dump_config: bool,
     /// How to print what is started
-    #[arg(short = 'o', long = "output", value_enum, default_value_t)]
+    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT", default_value_t)]
     format: Format,
 }
 
@@ -231,10 +247,10 @@ pub(super) struct DevArguments {
     #[arg(long, value_name = "FILTER", default_value = "warn")]
     pub(super) log: String,
     /// How log lines look
-    #[arg(long, value_enum, default_value_t = LogFormat::Pretty)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Pretty)]
     pub(super) log_format: LogFormat,
     /// How to print what is started
-    #[arg(short = 'o', long = "output", value_enum, default_value_t)]
+    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT", default_value_t)]
     pub(super) format: Format,
 }
 

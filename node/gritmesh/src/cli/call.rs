@@ -21,7 +21,9 @@ pub(super) fn call(arguments: CallArguments, output: &Output) -> Result<(), Fail
     if let Some(timeout) = timeout {
         path += &format!("?timeout={}", encoded(&humantime::format_duration(timeout).to_string()));
     }
-    let ask = asking.ask_within(timeout.map_or(CALL_TIME_MAX, |timeout| timeout + SLACK)).with_tenant(message.address.tenant());
+    let ask = asking
+        .ask_within(timeout.map_or(CALL_TIME_MAX, |timeout| timeout + SLACK))
+        .with_tenant(message.address.tenant());
     let answer = ask.post(&path, &values(&message))?;
     output.json(&answer);
     Ok(())

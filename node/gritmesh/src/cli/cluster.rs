@@ -128,7 +128,8 @@ pub(super) fn actors(arguments: &ActorArguments, output: &Output) -> Result<(), 
         return Ok(());
     }
     let actors = value["actors"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let row = |actor: &Value| ["address", "phase", "queued", "idle_s", "node"].map(|field| cell(&actor[field]));
+    let row =
+        |actor: &Value| ["address", "phase", "queued", "idle_s", "node"].map(|field| cell(&actor[field]));
     output.table(["actor", "phase", "queued", "idle s", "node"], actors.iter().map(row).collect());
     output.note(&format!("{} shown, {} in memory", actors.len(), cell(&value["total"])));
     if let Some(unreachable) = value["unreachable"].as_array().filter(|names| !names.is_empty()) {
@@ -141,7 +142,8 @@ pub(super) fn actors(arguments: &ActorArguments, output: &Output) -> Result<(), 
 pub(super) fn read<T: DeserializeOwned>(ask: &Ask, path: &str) -> Result<(Value, T), Refusal> {
     let value = ask.get(path)?;
     let typed = serde_json::from_value(value.clone());
-    let typed = typed.map_err(|error| Refusal::new("not_a_node", format!("the answer has another shape: {error}")))?;
+    let typed = typed
+        .map_err(|error| Refusal::new("not_a_node", format!("the answer has another shape: {error}")))?;
     Ok((value, typed))
 }
 

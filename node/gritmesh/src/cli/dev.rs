@@ -24,7 +24,9 @@ pub(super) fn run(
     log::start(&arguments.log, arguments.log_format)?;
     // Removed when it goes out of scope, however this ends but by a second signal.
     let data = tempfile::Builder::new().prefix("gritmesh-dev-").tempdir();
-    let data = data.map_err(|error: io::Error| Failed::Unusable(format!("cannot make a temporary directory: {error}")))?;
+    let data = data.map_err(|error: io::Error| {
+        Failed::Unusable(format!("cannot make a temporary directory: {error}"))
+    })?;
     block_on(async {
         let mut signals = Signals::listen()?;
         let mut nodes: Vec<Node> = Vec::new();
@@ -69,7 +71,8 @@ fn http_port(base: Option<u16>, index: u16) -> Result<u16, Failed> {
 }
 
 fn announce(nodes: &[Node], output: &Output, program: &str) {
-    let http = |node: &Node| node.http_address().map_or_else(String::new, |address| format!("http://{address}"));
+    let http =
+        |node: &Node| node.http_address().map_or_else(String::new, |address| format!("http://{address}"));
     if output.is_json() {
         let list = nodes.iter().map(|node| {
             json!({
@@ -81,11 +84,14 @@ fn announce(nodes: &[Node], output: &Output, program: &str) {
         });
         return output.line(&json!({ "ready": true, "nodes": list.collect::<Vec<_>>() }).to_string());
     }
-    let rows = nodes.iter().map(|node| [node.info().name.clone(), http(node), node.peer_address().to_string()]);
+    let rows =
+        nodes.iter().map(|node| [node.info().name.clone(), http(node), node.peer_address().to_string()]);
     output.table(["name", "http", "peers"], rows.collect());
-    let types = nodes.first().and_then(|node| node.status().members.into_iter().find(|member| member.this_node));
+    let types =
+        nodes.first().and_then(|node| node.status().members.into_iter().find(|member| member.this_node));
     let types = types.and_then(|member| member.types).unwrap_or_default();
-    let at = nodes.first().and_then(Node::http_address).map(|address| address.to_string()).unwrap_or_default();
+    let at =
+        nodes.first().and_then(Node::http_address).map(|address| address.to_string()).unwrap_or_default();
     let node = if at.ends_with(&format!(":{HTTP_USUAL}")) { String::new() } else { format!(" --node {at}") };
     output.line(&format!("\nActor types: {}. Try, in another terminal:\n", types.join(", ")));
     if types.iter().any(|name| name == "counter") {

@@ -23,9 +23,13 @@ pub(super) fn run(arguments: &DrainArguments, output: &Output) -> Result<(), Fai
         return Err(Failed::Broken(format!("{} serves no HTTP and cannot be asked", member.name)));
     };
     let token = arguments.token.as_ref().map(|token| token.reveal());
-    let token = token.transpose().map_err(|error| Failed::Unusable(format!("cannot read the token: {error}")))?;
+    let token =
+        token.transpose().map_err(|error| Failed::Unusable(format!("cannot read the token: {error}")))?;
     let ask = Ask::new(address, ASK_TIME_MAX).with_token(token.flatten());
-    let others = status.members.iter().filter(|other| is_up(other) && other.node_id != member.node_id && other.weight > 0);
+    let others = status
+        .members
+        .iter()
+        .filter(|other| is_up(other) && other.node_id != member.node_id && other.weight > 0);
     if others.count() == 0 {
         output.note(&format!("warning: no other node can take over from {}", member.name));
     }
@@ -35,7 +39,9 @@ pub(super) fn run(arguments: &DrainArguments, output: &Output) -> Result<(), Fai
     }
     match (output.is_json(), arguments.wait) {
         (true, _) => output.json(&answer),
-        (false, true) => output.line(&format!("{} has handed over everything and can be stopped", member.name)),
+        (false, true) => {
+            output.line(&format!("{} has handed over everything and can be stopped", member.name))
+        }
         (false, false) => output.line(&format!("{} hands over {} shards", member.name, member.shards)),
     }
     Ok(())
@@ -56,7 +62,8 @@ fn find<'a>(members: &'a [NodeStatus], target: &str) -> Result<&'a NodeStatus, F
             Err(Failed::Unusable(format!("no node is called `{target}`; there are {}", names.join(", "))))
         }
         several => {
-            let ids: Vec<&str> = several.iter().map(|member| &member.node_id[..8.min(member.node_id.len())]).collect();
+            let ids: Vec<&str> =
+                several.iter().map(|member| &member.node_id[..8.min(member.node_id.len())]).collect();
             Err(Failed::Unusable(format!("`{target}` may be any of {}; give the id", ids.join(", "))))
         }
     }
@@ -70,7 +77,8 @@ fn wait(ask: &Ask, shards: u64, output: &Output) -> Result<(), Refusal> {
     }
     loop {
         let (_, status) = read::<ClusterStatus>(ask, "/v1/cluster")?;
-        let left = status.members.iter().find(|member| member.this_node).map_or(0, |member| member.shards) as u64;
+        let left =
+            status.members.iter().find(|member| member.this_node).map_or(0, |member| member.shards) as u64;
         bar.set_position(shards.saturating_sub(left));
         if left == 0 {
             bar.finish_and_clear();

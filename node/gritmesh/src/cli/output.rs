@@ -142,7 +142,9 @@ pub(super) fn cell(value: &Value) -> String {
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "unreachable" => "start a node with `up` or `dev`, or name one that runs with `--node HOST:PORT`",
-        "not_a_node" => "`--node` is where a node serves HTTP, 8080 by default, not where it listens for peers",
+        "not_a_node" => {
+            "`--node` is where a node serves HTTP, 8080 by default, not where it listens for peers"
+        }
         "unknown_type" => "`cluster status -o json` lists the types that each node hosts",
         "bad_arguments" => "arguments are JSON, and texts where they are not; quote them for your shell",
         "not_delivered" | "no_leader" | "overloaded" | "busy" => "nothing was done; try again",

@@ -30,7 +30,8 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn listen() -> Result<Self, Failed> {
-        let listen = |kind| signal(kind).map_err(|error| Failed::Unusable(format!("cannot catch signals: {error}")));
+        let listen =
+            |kind| signal(kind).map_err(|error| Failed::Unusable(format!("cannot catch signals: {error}")));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 

@@ -45,7 +45,10 @@ fn arguments_are_json_or_texts() {
     let values = |line| call::values(&message(line)).to_string();
     assert_eq!(values("gritmesh call counter/a add 5"), "[5]");
     assert_eq!(values("gritmesh call counter/a add -5"), "[-5]");
-    assert_eq!(values("gritmesh call a/b m bob \"bob\" {\"a\":1} [1] null true -- -x"), r#"["bob","bob",{"a":1},[1],null,true,"-x"]"#);
+    assert_eq!(
+        values("gritmesh call a/b m bob \"bob\" {\"a\":1} [1] null true -- -x"),
+        r#"["bob","bob",{"a":1},[1],null,true,"-x"]"#
+    );
     assert_eq!(values("gritmesh call counter/a get --node h:1 -o json"), "[]");
 }
 

@@ -12,19 +12,51 @@ impl Settings {
             writeln!(toml, "# {comment}\n{key} = {value}").expect("writing to a string does not fail");
         };
         line("The data directory. One directory, one node.", "data", quoted(&self.data.to_string_lossy()));
-        line("Where to listen for peers, HOST:PORT. Port 0 takes a free one.", "listen", quoted(&self.listen));
-        line("Where to serve HTTP, HOST:PORT, or \"off\". Port 0 takes a free one.", "http", quoted(&self.http));
-        line("The host others reach this node at, if it listens on all. Empty: found out.", "advertise", quoted(&self.advertise));
+        line(
+            "Where to listen for peers, HOST:PORT. Port 0 takes a free one.",
+            "listen",
+            quoted(&self.listen),
+        );
+        line(
+            "Where to serve HTTP, HOST:PORT, or \"off\". Port 0 takes a free one.",
+            "http",
+            quoted(&self.http),
+        );
+        line(
+            "The host others reach this node at, if it listens on all. Empty: found out.",
+            "advertise",
+            quoted(&self.advertise),
+        );
         let seeds: Vec<String> = self.seeds.iter().map(|seed| quoted(seed)).collect();
-        line("Nodes to join through, HOST:PORT. May be the same list on every node.", "seeds", format!("[{}]", seeds.join(", ")));
+        line(
+            "Nodes to join through, HOST:PORT. May be the same list on every node.",
+            "seeds",
+            format!("[{}]", seeds.join(", ")),
+        );
         line("The node's name in tables. Empty: taken from its key.", "name", quoted(&self.name));
         line("The failure zone.", "zone", quoted(&self.zone));
-        line("The node's share of the ring relative to others; 0 takes no shards.", "weight", self.weight.to_string());
-        line("What all nodes of the cluster know: a text, or \"@FILE\".", "secret", quoted(self.secret.redacted()));
-        line("Opens administrative requests to other machines: a text, or \"@FILE\".", "token", quoted(self.token.redacted()));
+        line(
+            "The node's share of the ring relative to others; 0 takes no shards.",
+            "weight",
+            self.weight.to_string(),
+        );
+        line(
+            "What all nodes of the cluster know: a text, or \"@FILE\".",
+            "secret",
+            quoted(self.secret.redacted()),
+        );
+        line(
+            "Opens administrative requests to other machines: a text, or \"@FILE\".",
+            "token",
+            quoted(self.token.redacted()),
+        );
         line("Engines that share the node's shards; 0 is one per core.", "engines", self.engines.to_string());
         line("How many shards a cluster has that this node founds.", "shards", self.shards.to_string());
-        line("Which log lines are written: a level, or \"info,gritmesh_core=debug\".", "log", quoted(&self.log));
+        line(
+            "Which log lines are written: a level, or \"info,gritmesh_core=debug\".",
+            "log",
+            quoted(&self.log),
+        );
         line("How they look: \"pretty\" or \"json\".", "log_format", quoted(&self.log_format.to_string()));
         toml.push_str(&self.timeouts_toml());
         toml.push_str(&self.limits_toml());

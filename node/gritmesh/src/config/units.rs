@@ -144,9 +144,14 @@ mod tests {
 
     #[test]
     fn sizes_in_human_form() {
-        for (text, bytes) in
-            [("0", 0), ("4096", 4096), ("64MiB", 64 << 20), ("2 GiB", 2 << 30), ("1gb", 1_000_000_000), ("7B", 7)]
-        {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("64MiB", 64 << 20),
+            ("2 GiB", 2 << 30),
+            ("1gb", 1_000_000_000),
+            ("7B", 7),
+        ] {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
         for text in ["", "MiB", "-1", "1.5GiB", "99999999999999TiB", "12 apples"] {

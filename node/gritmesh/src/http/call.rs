@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gritmesh_actor::codec;
@@ -46,7 +46,8 @@ pub(super) async fn send(State(face): State<Shared>, request: Request) -> Result
         Duration::ZERO => face.core.send_dynamic(call),
         _ => face.delayed.send_after(&face.core, delay, call)?,
     }
-    let accepted = json!({ "accepted": true, "delay_ms": u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) });
+    let accepted =
+        json!({ "accepted": true, "delay_ms": u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) });
     Ok((StatusCode::ACCEPTED, Json(accepted)).into_response())
 }
 
@@ -96,7 +97,7 @@ impl Invocation {
             (Some(text), Verb::Send) => duration(text, "delay")?,
             (None, _) => Duration::ZERO,
         };
-        let body = read_body(Request::new(body)).await?;
+        let body = read_body(body).await?;
         let arguments = codec::arguments_from_json(&body);
         let arguments = arguments.map_err(|error| {
             let detail = format!("the body is to be a JSON array of arguments, or the single one: {error}");
@@ -113,7 +114,8 @@ pub(super) fn address(headers: &HeaderMap, actor_type: &str, id: &str) -> Result
 }
 
 pub(super) fn bad_path(rejection: PathRejection) -> Problem {
-    Failure::new(FailureCode::BadAddress, format!("the path cannot be read: {}", rejection.body_text())).into()
+    Failure::new(FailureCode::BadAddress, format!("the path cannot be read: {}", rejection.body_text()))
+        .into()
 }
 
 pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
@@ -133,17 +135,29 @@ fn duration(text: &str, what: &str) -> Result<Duration, Problem> {
     }
 }
 
-async fn read_body(request: Request) -> Result<Bytes, Problem> {
-    let body = timeout(BODY_TIME_MAX, Bytes::from_request(request, &())).await;
+async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("the body may have {BODY_BYTES_MAX} bytes");
+        Problem::new(HttpCode::PayloadTooLarge, detail).with("limit_bytes", BODY_BYTES_MAX)
+    };
+    // What announces its size is refused before it is read.
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let body = timeout(BODY_TIME_MAX, Bytes::from_request(limited(body), &())).await;
     let slow = |_| {
         let detail = format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs());
         Problem::new(HttpCode::RequestTimeout, detail)
     };
     body.map_err(slow)?.map_err(|rejection: BytesRejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = format!("the body may have {BODY_BYTES_MAX} bytes");
-            Problem::new(HttpCode::PayloadTooLarge, detail).with("limit_bytes", BODY_BYTES_MAX)
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         _ => bad_request(format!("the body cannot be read: {}", rejection.body_text())),
     })
+}
+
+/// The body as a request of its own, which is read up to the limit.
+fn limited(body: Body) -> Request {
+    let mut request = Request::new(body);
+    DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
+    request
 }

@@ -143,5 +143,6 @@ pub(super) async fn drain(
     authorize(&face, from, &headers)?;
     tracing::info!(peer = %from.0, "asked to drain");
     face.core.begin_drain();
-    Ok((StatusCode::ACCEPTED, Json(json!({ "draining": true, "name": face.core.info().name }))).into_response())
+    Ok((StatusCode::ACCEPTED, Json(json!({ "draining": true, "name": face.core.info().name })))
+        .into_response())
 }

@@ -41,10 +41,15 @@ fn count(face: &Face, route: &str, response: Response) -> Response {
 
 /// Whether a request may change the node: it has the token, or, where there is none, comes from this machine and
 /// not from a web page.
-pub(super) fn authorize(face: &Face, from: ConnectInfo<SocketAddr>, headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn authorize(
+    face: &Face,
+    from: ConnectInfo<SocketAddr>,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
     let Some(token) = &face.token else {
         if !from.0.ip().to_canonical().is_loopback() {
-            let detail = "administrative requests are taken from this machine only; set `--token` to open them";
+            let detail =
+                "administrative requests are taken from this machine only; set `--token` to open them";
             return Err(Problem::new(HttpCode::Forbidden, detail));
         }
         if headers.contains_key(ORIGIN) {

@@ -77,9 +77,19 @@ impl Collector for Traffic {
             }
             Ok::<_, fmt::Error>(())
         };
-        family("peer_envelopes_sent", "Envelopes handed to streams", "class", &by_class(|t| t.envelopes_sent))?;
+        family(
+            "peer_envelopes_sent",
+            "Envelopes handed to streams",
+            "class",
+            &by_class(|t| t.envelopes_sent),
+        )?;
         family("peer_bytes_sent", "Their bytes", "class", &by_class(|t| t.bytes_sent))?;
-        family("peer_envelopes_received", "Envelopes received", "class", &by_class(|t| t.envelopes_received))?;
+        family(
+            "peer_envelopes_received",
+            "Envelopes received",
+            "class",
+            &by_class(|t| t.envelopes_received),
+        )?;
         family("peer_bytes_received", "Their bytes", "class", &by_class(|t| t.bytes_received))?;
         let refused: Vec<_> = counters.refused_by_peer.iter().map(|(code, count)| (*code, *count)).collect();
         family("refused_by_peers", "Connections on which peers refused this node", "reason", &refused)?;
@@ -94,7 +104,11 @@ fn encode_totals(encoder: &mut DescriptorEncoder<'_>, counters: &Counters) -> Re
         ("peer_queue_full", "Envelopes turned down because a queue was full", counters.queue_full),
         ("peer_dials_failed", "Connections that could not be made", counters.dials_failed),
         ("peer_dials_dropped", "Dials dropped because too many were under way", counters.dials_dropped),
-        ("peer_inbound_rejected", "Inbound connections that ended before admission", counters.inbound_rejected),
+        (
+            "peer_inbound_rejected",
+            "Inbound connections that ended before admission",
+            counters.inbound_rejected,
+        ),
     ];
     for (name, help, count) in totals {
         let counter = ConstCounter::new(count);

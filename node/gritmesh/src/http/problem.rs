@@ -95,10 +95,8 @@ pub(crate) const fn status_of(code: FailureCode) -> (StatusCode, &'static str) {
 
 /// Whether the same call may succeed later and surely did not run.
 pub(crate) const fn is_retryable(code: FailureCode) -> bool {
-    let passes = matches!(
-        code,
-        FailureCode::NotDelivered | FailureCode::Overloaded | FailureCode::ActivationFailed
-    );
+    let passes =
+        matches!(code, FailureCode::NotDelivered | FailureCode::Overloaded | FailureCode::ActivationFailed);
     passes && code.surely_not_run()
 }
 

@@ -32,6 +32,7 @@ async fn ids_are_decoded_and_tenants_are_apart() {
     assert_eq!(bad.problem(), (400, "bad_address"));
     assert_eq!(node.post("/v1/call/counter/%FF/add", "1").problem(), (400, "bad_address"));
     assert_eq!(node.post("/v1/call/coun%20ter/a/add", "1").problem(), (400, "bad_address"));
+    assert_eq!(node.post("/v1/call/counter//add", "1").problem(), (400, "bad_address"));
     let long = "x".repeat(256);
     assert_eq!(node.post(&format!("/v1/call/counter/{long}/add"), "1").problem(), (400, "bad_address"));
 }

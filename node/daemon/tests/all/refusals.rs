@@ -1,0 +1,90 @@
+//! What keeps a node from starting: exit code 2, and one line that says what to do.
+
+use std::net::TcpListener;
+
+use crate::process::{Running, gritmesh, run, text, up};
+
+/// Runs something that cannot start, and returns the one line it says.
+fn refused(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
+    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    assert_eq!(text(&output.stdout), "");
+    assert!(complaint.starts_with("error: "), "{complaint}");
+    complaint
+}
+
+#[test]
+fn a_directory_that_another_node_uses() {
+    let data = tempfile::tempdir().unwrap();
+    let mut first = Running::start(&up(data.path(), &[]));
+    first.says("ready");
+    let said = refused(&up(data.path(), &[]));
+    assert!(said.contains(data.path().to_str().unwrap()) && said.contains("`--data`"), "{said}");
+    assert!(first.goes_on());
+    first.signal("TERM");
+    assert_eq!(first.ends(), Some(0));
+    let again = Running::start(&up(data.path(), &[]));
+    again.says("ready");
+}
+
+#[test]
+fn a_directory_that_cannot_be_used() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for data in [file.join("below"), file, "/proc/nowhere".into()] {
+        let said = refused(&up(&data, &[]));
+        assert!(said.contains("cannot use the data directory") && said.contains("`--data`"), "{said}");
+    }
+}
+
+#[test]
+fn a_directory_whose_records_are_damaged() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("incarnation"), "short").unwrap();
+    assert!(refused(&up(data.path(), &[])).contains("record `incarnation`"));
+    std::fs::remove_file(data.path().join("incarnation")).unwrap();
+    std::fs::write(data.path().join("identity.key"), "no key").unwrap();
+    refused(&up(data.path(), &[]));
+}
+
+#[test]
+fn ports_that_are_taken() {
+    let data = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = data.path().to_str().unwrap();
+    let said = refused(&["up", "--data", directory, "--http", "off", "--listen", &address]);
+    assert!(said.contains(&address) && said.contains("`--listen`"), "{said}");
+    let said = refused(&["up", "--data", directory, "--listen", "127.0.0.1:0", "--http", &address]);
+    assert!(said.contains(&address) && said.contains("`--http`"), "{said}");
+}
+
+#[test]
+fn settings_that_do_not_fit() {
+    let data = tempfile::tempdir().unwrap();
+    let directory = data.path().to_str().unwrap();
+    for (arguments, hint) in [
+        (vec!["--weight", "heavy"], "flag --weight"),
+        (vec!["--engines", "1000"], "1 to 64 engines"),
+        (vec!["--advertise", "host name"], "`--advertise`"),
+        (vec!["--secret", "@no/such/file"], "`--secret`"),
+        (vec!["--log", "a=b=c"], "log filter"),
+        (vec!["--config", "no/such.toml"], "no/such.toml"),
+    ] {
+        let said = refused(&up(data.path(), &arguments));
+        assert!(said.contains(hint), "{said}");
+    }
+    for (listen, hint) in
+        [("nonsense", "HOST:PORT"), ("127.0.0.1:99999", "HOST:PORT"), ("0.0.0.0:0", "`--secret`")]
+    {
+        let said = refused(&["up", "--data", directory, "--http", "off", "--listen", listen]);
+        assert!(said.contains(hint), "{said}");
+    }
+    let output = gritmesh(&up(data.path(), &[])).env("GRITMESH_LIMITS__MEMROY", "1GiB").output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains("GRITMESH_LIMITS__MEMROY: `limits.memroy`: no such setting"), "{said}");
+}

@@ -1,0 +1,147 @@
+//! Nodes on this machine's loopback, each a process of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Ports, Process, Web, gritmesh, until, until_equal};
+
+/// A command that starts one node.
+pub(crate) fn up(data: &Path, listen: &str, http: &str) -> Command {
+    let mut command = Command::new(gritmesh());
+    command.arg("up").arg("--data").arg(data).args(["--listen", listen, "--http", http]);
+    command
+}
+
+/// One node, running or not. It keeps its ports and its data over its starts.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) data: PathBuf,
+    pub(crate) peers: String,
+    pub(crate) web: Web,
+    flags: Vec<String>,
+    folder: PathBuf,
+    starts: u32,
+    process: Option<Process>,
+}
+
+impl Node {
+    pub(crate) fn new(folder: &Path, name: &str, ports: &mut Ports, flags: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            data: folder.join(name),
+            peers: ports.address(),
+            web: Web::new(&ports.address()),
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            folder: folder.to_owned(),
+            starts: 0,
+            process: None,
+        }
+    }
+
+    /// Starts a process for it, which writes its own files of output.
+    pub(crate) fn start(&mut self) {
+        self.starts += 1;
+        let mut command = up(&self.data, &self.peers, self.web.address());
+        command.args(["--name", &self.name]).args(&self.flags);
+        let output = format!("{}-{}", self.name, self.starts);
+        self.process = Some(Process::start(&mut command, &self.folder, &output));
+    }
+
+    pub(crate) fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the node was started")
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process().kill();
+    }
+
+    #[track_caller]
+    pub(crate) fn until_ready(&mut self) {
+        until(&format!("{} is ready", self.name), || {
+            assert!(self.process().is_running(), "{} has ended", self.name);
+            self.web.is_ready().then_some(())
+        });
+    }
+
+    /// What it says of the cluster.
+    pub(crate) fn status(&self) -> Value {
+        self.web.get("/v1/cluster").expect("the node answers").value()
+    }
+
+    /// The states of all members that it knows of, by name.
+    pub(crate) fn states(&self) -> BTreeMap<String, String> {
+        self.member_texts("state")
+    }
+
+    /// One field of all members that it knows of, by name.
+    pub(crate) fn member_texts(&self, field: &str) -> BTreeMap<String, String> {
+        let status = self.status();
+        let members = status["members"].as_array().expect("a status lists the members");
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        members.iter().map(|member| (text(&member["name"]), text(&member[field]))).collect()
+    }
+}
+
+/// Nodes that have one another as seeds.
+pub(crate) struct Cluster {
+    // Before the folder: processes end before their data is removed.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) folder: TempDir,
+}
+
+impl Cluster {
+    /// Nodes `node-1`, `node-2` and so on, none of them started.
+    pub(crate) fn new(count: usize, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ports = Ports::new();
+        let mut nodes: Vec<Node> = (1..=count)
+            .map(|number| Node::new(folder.path(), &format!("node-{number}"), &mut ports, flags))
+            .collect();
+        let seeds: Vec<&str> = nodes.iter().map(|node| node.peers.as_str()).collect();
+        let seeds = ["--seeds".to_owned(), seeds.join(",")];
+        nodes.iter_mut().for_each(|node| node.flags.extend(seeds.clone()));
+        Self { nodes, folder }
+    }
+
+    /// Nodes that are started and ready and know one another.
+    pub(crate) fn start(count: usize) -> Self {
+        let mut cluster = Self::new(count, &[]);
+        cluster.nodes.iter_mut().for_each(Node::start);
+        cluster.until_whole();
+        cluster
+    }
+
+    /// Waits until every node is ready and sees all of them alive.
+    #[track_caller]
+    pub(crate) fn until_whole(&mut self) {
+        self.nodes.iter_mut().for_each(Node::until_ready);
+        let alive = self.nodes.iter().map(|node| (node.name.clone(), "alive".to_owned())).collect();
+        for node in &self.nodes {
+            until_equal(&alive, || node.states());
+        }
+    }
+
+    /// The index of the node that hosts an actor, as another one tells.
+    pub(crate) fn host_of(&self, actor: &str) -> usize {
+        let answer = self.nodes[0].web.get(&format!("/v1/where/{actor}")).expect("the node answers").value();
+        let name = answer["name"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        self.nodes.iter().position(|node| node.name == name).expect("the host is one of the nodes")
+    }
+
+    /// Adds one to a counter through a node, again and again if the failure says that it was not added.
+    #[track_caller]
+    pub(crate) fn add_one(&self, through: usize, actor: &str) -> Value {
+        until("the call succeeds", || match self.nodes[through].web.call(actor, "add", &json!([1])) {
+            Ok(total) => Some(total),
+            Err(code) => {
+                let repeatable = ["not_delivered", "no_leader", "overloaded", "unknown_outcome"];
+                assert!(repeatable.contains(&code.as_str()), "{code}");
+                None
+            }
+        })
+    }
+}
