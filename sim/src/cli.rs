@@ -1,22 +1,26 @@
 //! `gritmesh sim`: one run, many runs, a run again.
 
+mod progress;
+mod show;
+
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use self::progress::Progress;
 use crate::options::TraceOptions;
 use crate::run::{Report, RunOptions, Verdict, plan, run};
-
-/// Lines of the trace that are shown after a failure.
-const LINES_SHOWN: usize = 30;
 
 /// Failing seeds after which a sweep ends: more tell nothing new.
 const FAILURES_MAX: usize = 10;
 
-/// Runs whole clusters in virtual time, with faults, from a seed.
+/// The code that the process ends with if the command cannot be carried out as it was given.
+const USAGE: u8 = 2;
+
+/// Runs whole clusters in virtual time, with faults, from a seed
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 clean, 2 usage, 10 did not recover, 11 an invariant broke, 12 a node panicked"
@@ -56,8 +60,8 @@ struct Shape {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// A number, or any text, as a git hash
-    #[arg(long)]
+    /// A number, or any other text, as a git hash
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     seed: String,
     #[command(flatten)]
     shape: Shape,
@@ -65,26 +69,33 @@ struct RunArgs {
 
 #[derive(Debug, Args)]
 struct ReplayArgs {
-    /// The seed of the run
-    #[arg(long)]
-    seed: String,
     #[command(flatten)]
-    shape: Shape,
+    run: RunArgs,
     /// Where to write every event as text
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct SweepArgs {
     /// How many seeds
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     seeds: u64,
     /// The first seed
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=u64::MAX / 2))]
     from: u64,
     #[command(flatten)]
     shape: Shape,
+}
+
+/// Where a command writes, and what tells it how fast it was.
+pub struct Surroundings<'a> {
+    /// Results.
+    pub out: &'a mut dyn Write,
+    /// Progress, speed and errors; not part of what a seed determines.
+    pub notes: &'a mut dyn Write,
+    /// Real time since the process started.
+    pub elapsed: &'a dyn Fn() -> Duration,
 }
 
 impl Shape {
@@ -98,67 +109,98 @@ impl Shape {
     }
 }
 
+impl RunArgs {
+    fn options(&self) -> RunOptions {
+        self.shape.options(self.seed.clone())
+    }
+}
+
 impl SimArgs {
-    /// Does what was asked for, writing to `out`. Returns the exit code.
+    /// Does what was asked for. Returns the exit code.
     ///
     /// # Errors
-    /// If the output or the trace cannot be written.
-    pub fn run(self, out: &mut dyn Write) -> std::io::Result<u8> {
+    /// If the output cannot be written.
+    pub fn run(self, around: &mut Surroundings<'_>) -> io::Result<u8> {
         match self.command {
-            Command::Run(arguments) => {
-                let report = run(arguments.shape.options(arguments.seed));
-                show(&report, out)?;
-                Ok(report.verdict().exit_code())
-            }
-            Command::Replay(arguments) => replay(arguments, out),
-            Command::Sweep(arguments) => sweep(&arguments, out),
+            Command::Run(arguments) => run_once(&arguments, around),
+            Command::Replay(arguments) => replay(&arguments, around),
+            Command::Sweep(arguments) => sweep(&arguments, around),
         }
     }
 }
 
-fn replay(arguments: ReplayArgs, out: &mut dyn Write) -> std::io::Result<u8> {
-    let mut options = arguments.shape.options(arguments.seed);
-    if let Some(path) = &arguments.trace {
-        let sink = Box::new(BufWriter::new(File::create(path)?));
-        options.trace = TraceOptions { sink: Some(sink), ..TraceOptions::default() };
+fn run_once(arguments: &RunArgs, around: &mut Surroundings<'_>) -> io::Result<u8> {
+    let (report, took) = timed(arguments.options(), around);
+    if report.verdict() != Verdict::Clean {
+        write!(around.out, "{}", report.plan)?;
     }
-    write!(out, "{}", plan(&options))?;
-    let report = run(options);
-    show(&report, out)?;
+    show::report(&report, &arguments.shape, around.out)?;
+    show::speed(report.virtual_time, took, around.notes)?;
     Ok(report.verdict().exit_code())
 }
 
-fn sweep(arguments: &SweepArgs, out: &mut dyn Write) -> std::io::Result<u8> {
+fn replay(arguments: &ReplayArgs, around: &mut Surroundings<'_>) -> io::Result<u8> {
+    let mut options = arguments.run.options();
+    if let Some(path) = &arguments.trace {
+        match File::create(path) {
+            Ok(file) => {
+                options.trace =
+                    TraceOptions { sink: Some(Box::new(BufWriter::new(file))), ..TraceOptions::default() };
+            }
+            Err(error) => {
+                writeln!(around.notes, "error: the trace cannot be written to {}: {error}", path.display())?;
+                return Ok(USAGE);
+            }
+        }
+    }
+    write!(around.out, "{}", plan(&options))?;
+    let (report, took) = timed(options, around);
+    show::report(&report, &arguments.run.shape, around.out)?;
+    if let Some(path) = &arguments.trace {
+        writeln!(around.notes, "{} events are in {}", report.events, path.display())?;
+    }
+    show::speed(report.virtual_time, took, around.notes)?;
+    Ok(report.verdict().exit_code())
+}
+
+fn sweep(arguments: &SweepArgs, around: &mut Surroundings<'_>) -> io::Result<u8> {
     let mut failures = Vec::new();
-    let mut virtual_time = Duration::ZERO;
-    for (done, seed) in (arguments.from..).take(arguments.seeds as usize).enumerate() {
+    let (mut virtual_time, begun) = (Duration::ZERO, (around.elapsed)());
+    let mut progress = Progress::new(arguments.seeds);
+    for seed in arguments.from..arguments.from + arguments.seeds {
         let report = run(arguments.shape.options(seed.to_string()));
         virtual_time += report.virtual_time;
         if report.verdict() != Verdict::Clean {
-            show(&report, out)?;
             failures.push((seed, report.verdict()));
+            let out = &mut *around.out;
+            progress.suspend(|| show::report(&report, &arguments.shape, out))?;
         }
-        if (done + 1) % 100 == 0 {
-            writeln!(out, "{} of {} seeds, {} failed", done + 1, arguments.seeds, failures.len())?;
-            out.flush()?;
-        }
+        progress.advance(failures.len(), around.notes)?;
         if failures.len() >= FAILURES_MAX {
             break;
         }
     }
-    let worst = failures.iter().map(|(_, verdict)| *verdict).max().unwrap_or(Verdict::Clean);
+    progress.finish();
     let seeds: Vec<String> = failures.iter().map(|(seed, _)| seed.to_string()).collect();
     let list = if seeds.is_empty() { "none".to_owned() } else { seeds.join(", ") };
-    writeln!(out, "virtual time {virtual_time:?}, failed seeds: {list}")?;
+    writeln!(around.out, "seeds      {} run, failed: {list}", progress.done())?;
+    show::speed(virtual_time, (around.elapsed)() - begun, around.notes)?;
+    let worst = failures.iter().map(|(_, verdict)| *verdict).max().unwrap_or(Verdict::Clean);
     Ok(worst.exit_code())
 }
 
-fn show(report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
-    if report.verdict() != Verdict::Clean {
-        let from = report.last_lines.len().saturating_sub(LINES_SHOWN);
-        for line in &report.last_lines[from..] {
-            writeln!(out, "{line}")?;
-        }
-    }
-    write!(out, "{report}")
+/// A run, and how long it took in real time.
+fn timed(options: RunOptions, around: &Surroundings<'_>) -> (Report, Duration) {
+    let begun = (around.elapsed)();
+    let report = run(options);
+    (report, (around.elapsed)() - begun)
 }
+
+impl std::fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //!                   n0      n1      n2
 //!     12.000200     ├───────┼──────►│    calls 120 B after 0.4 ms
 //!     12.000317     │       ╳       │    killed
-//!     12.000951     ├╌╌╌╌╌╌╌         │    calls 96 B has not arrived
+//!     12.000951     ├╌╌╌╌╌╌╌         │    calls 96 B has not arrived yet
 //! ```
 //!
 //! What tells a reader nothing is left out: tasks that are polled, sends whose arrival is in the picture, and gossip
@@ -107,7 +107,7 @@ impl<'a> Diagram<'a> {
                         sends.insert(message, record.at);
                         continue;
                     }
-                    text = format!("{} has not arrived", body());
+                    text = format!("{} has not arrived yet", body());
                     Shape::Lost(from, to)
                 }
                 (Kind::Arrived, Some(to), Some(from)) => {
@@ -171,7 +171,9 @@ impl Row<'_> {
         match self.shape {
             Shape::Text => {}
             Shape::Mark(node, mark) => cells[columns[&node] * width] = mark,
-            Shape::Arrow(from, to) => draw_line(&mut cells, columns[&from] * width, columns[&to] * width, '─'),
+            Shape::Arrow(from, to) => {
+                draw_line(&mut cells, columns[&from] * width, columns[&to] * width, '─')
+            }
             Shape::Lost(from, to) => {
                 let (from, to) = (columns[&from] * width, columns[&to] * width);
                 // It ends on half of the way, with nothing that looks like an arrival.

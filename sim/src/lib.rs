@@ -28,6 +28,7 @@
 mod check;
 pub mod cli;
 mod cluster;
+mod diagram;
 mod faults;
 pub mod history;
 mod network;
@@ -38,6 +39,7 @@ mod trace;
 mod world;
 
 pub use cluster::{Sim, SimBuilder};
+pub use diagram::Diagram;
 pub use faults::{Classes, Intervention, Plan, PlannedIntervention};
 pub use network::{CONNECT_TIMEOUT, QUEUE_BYTES_MAX, QUEUE_ENVELOPES_MAX, UNREACHABLE_AFTER};
 pub use options::{DiskFaults, NetworkFaults, SchedulingFaults, TraceOptions, WorldOptions};

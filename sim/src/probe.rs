@@ -45,7 +45,7 @@ impl Probe {
         let observer = ctx.resource::<Observer>();
         let observer = observer.ok_or_else(|| ActivationError::new("nobody observes this node"))?;
         // Every fourth activation takes a moment, as one that loads something would.
-        if ctx.random() % 4 == 0 {
+        if ctx.random().is_multiple_of(4) {
             ctx.sleep(Duration::from_millis(ctx.random() % 20)).await;
         }
         Ok(Self { observer })

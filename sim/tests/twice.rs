@@ -16,7 +16,7 @@ const TRACE_PATH: &str = "GRITMESH_SIM_TWICE_PATH";
 const TRACE_SEED: &str = "GRITMESH_SIM_TWICE_SEED";
 
 fn run_quietly(seed: &str) -> Report {
-    let trace = TraceOptions { lines_kept: 0, sink: None };
+    let trace = TraceOptions { lines_kept: 0, ..TraceOptions::default() };
     run(RunOptions { trace, ..RunOptions::of_seed(seed) })
 }
 
@@ -47,17 +47,17 @@ fn two_processes_run_a_seed_alike() {
 
 /// The trace of a run in a process of its own, and its hash.
 fn run_in_child(seed: &str, path: &Path) -> (Vec<u8>, String) {
-    let child = Command::new(std::env::current_exe().unwrap())
+    let child = Command::new(std::env::current_exe().expect("a running test has a path"))
         .args(["--exact", "child_process", "--nocapture"])
         .env(TRACE_PATH, path)
         .env(TRACE_SEED, seed)
         .output()
-        .unwrap();
+        .expect("the test can be started again");
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
     let printed = String::from_utf8_lossy(&child.stdout).into_owned();
     let hash =
         printed.lines().find_map(|line| line.strip_prefix("hash ")).expect("the child prints the hash");
-    (std::fs::read(path).unwrap(), hash.to_owned())
+    (std::fs::read(path).expect("the child wrote its trace"), hash.to_owned())
 }
 
 /// Does nothing unless it is started by the test above.
@@ -65,7 +65,7 @@ fn run_in_child(seed: &str, path: &Path) -> (Vec<u8>, String) {
 fn child_process() {
     let (Some(path), Ok(seed)) = (std::env::var_os(TRACE_PATH), std::env::var(TRACE_SEED)) else { return };
     let sink = BufWriter::new(File::create(path).unwrap());
-    let trace = TraceOptions { lines_kept: 0, sink: Some(Box::new(sink)) };
+    let trace = TraceOptions { lines_kept: 0, sink: Some(Box::new(sink)), ..TraceOptions::default() };
     // In a line of its own: the test harness has begun one.
     println!("\nhash {}", run(RunOptions { trace, ..RunOptions::of_seed(seed) }).trace_hash);
 }

@@ -4,10 +4,11 @@
 //! application, and adds `sim`, which runs the same nodes in virtual time.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use gritmesh::cli::{App, Extra};
-use gritmesh_sim::cli::SimArgs;
+use gritmesh_sim::cli::{SimArgs, Surroundings};
 
 fn main() -> ExitCode {
     let sim = Extra { command: SimArgs::augment_args(Command::new("sim")), run: simulate };
@@ -19,7 +20,13 @@ fn simulate(matches: &ArgMatches) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
-    match arguments.run(&mut std::io::stdout().lock()) {
+    let begun = Instant::now();
+    let mut around = Surroundings {
+        out: &mut std::io::stdout().lock(),
+        notes: &mut std::io::stderr(),
+        elapsed: &|| begun.elapsed(),
+    };
+    match arguments.run(&mut around) {
         Ok(code) => ExitCode::from(code),
         // The reader of the output has gone: there is nobody to tell.
         Err(_) => ExitCode::from(1),

@@ -67,11 +67,16 @@ impl<R: Fn(NodeBuilder) -> NodeBuilder> App<R> {
         self
     }
 
+    /// All that can be typed, under a program's name: for documents and completions made elsewhere.
+    pub fn command(&self, name: &str) -> clap::Command {
+        command(name, &self.extras)
+    }
+
     /// Reads the arguments, of which the first is the program's name, and does what they say.
     pub fn run(self, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
         let name = program_name(arguments.first());
-        let command = command(&name, &self.extras);
+        let command = self.command(&name);
         let matches = match command.clone().try_get_matches_from(arguments) {
             Ok(matches) => matches,
             Err(error) => {

@@ -39,7 +39,7 @@ fn time_goes_down_and_messages_are_arrows() {
     0.000600  │       ●       │         stalled
     0.000700  ◄───────┼───────┤         calls 50 B
     0.000800  ╳       :       │         killed
-    0.000900          ╳╌╌╌╌╌╌╌┤         calls 60 B has not arrived
+    0.000900          ╳╌╌╌╌╌╌╌┤         calls 60 B has not arrived yet
     1.000950          :       ●         hello
 ";
     assert_eq!(format!("\n{drawn}"), expected);
@@ -50,7 +50,7 @@ fn the_last_rows_are_shown_and_gossip_on_request() {
     let last = Diagram { lines: &story(), rows_max: 1, gossip: false }.to_string();
     assert_eq!(last, "              n2\n    1.000950  ●         hello\n");
     let gossip = Diagram { lines: &story(), rows_max: 40, gossip: true }.to_string();
-    assert!(gossip.contains("gossip 9 B has not arrived"), "{gossip}");
+    assert!(gossip.contains("gossip 9 B has not arrived yet"), "{gossip}");
     assert_eq!(Diagram { lines: &[], rows_max: 40, gossip: true }.to_string().trim(), "");
 }
 

@@ -29,7 +29,8 @@ fn what_comes_after_the_moment_of_interest_is_hashed_but_not_kept() {
         short.record(record(at));
         long.record(record(at));
     }
-    let kept = |trace: &Trace| trace.recent().iter().map(|line| line.record.at.as_nanos()).collect::<Vec<_>>();
+    let kept =
+        |trace: &Trace| trace.recent().iter().map(|line| line.record.at.as_nanos()).collect::<Vec<_>>();
     assert_eq!((kept(&short), kept(&long)), (vec![4, 5], vec![8, 9]));
     assert_eq!(short.hash(), long.hash());
 }

@@ -39,7 +39,7 @@ fn two_runs_of_a_seed_are_equal_and_two_seeds_are_not() {
     for seed in 0..20 {
         let classes = (seed % 2 == 0).then_some(Classes::ALL);
         let first = hash(seed, classes, TraceOptions::default());
-        let second = hash(seed, classes, TraceOptions { lines_kept: 0, sink: None });
+        let second = hash(seed, classes, TraceOptions { lines_kept: 0, ..TraceOptions::default() });
         assert_eq!(first, second, "what is kept of the trace changes nothing");
         assert_ne!(first, hash(seed + 100, classes, TraceOptions::default()));
     }
@@ -69,5 +69,9 @@ fn two_processes_write_the_same_trace() {
 fn child_process() {
     let Some(path) = std::env::var_os(TRACE_PATH) else { return };
     let sink = BufWriter::new(File::create(path).unwrap());
-    hash(7, Some(Classes::ALL), TraceOptions { lines_kept: 0, sink: Some(Box::new(sink)) });
+    hash(
+        7,
+        Some(Classes::ALL),
+        TraceOptions { lines_kept: 0, sink: Some(Box::new(sink)), ..TraceOptions::default() },
+    );
 }

@@ -15,7 +15,7 @@ fn every_class_of_faults_really_happens() {
     for seed in 0..3 {
         let seed = Seed::from_number(seed);
         let plan = Plan::of_classes(&seed, Classes::ALL, 5, Duration::from_secs(120));
-        let trace = TraceOptions { lines_kept: 1_000_000, sink: None };
+        let trace = TraceOptions { lines_kept: 1_000_000, ..TraceOptions::default() };
         let mut run = Run::new(&seed, 5, &plan, trace, PERIOD);
         run.through(&plan);
         assert_eq!(run.world.findings(), []);

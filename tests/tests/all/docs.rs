@@ -1,6 +1,9 @@
 //! What the documents say can be typed.
 
-mod commands;
+pub(crate) mod commands;
+mod operating;
+mod running;
+pub(crate) mod shell;
 
 use std::process::Command;
 

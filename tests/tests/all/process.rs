@@ -13,11 +13,11 @@ use std::fmt::Debug;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-pub(crate) use cluster::{Cluster, Node, up};
+pub(crate) use cluster::{Cluster, Node};
 pub(crate) use lines::{Finished, Process, finish};
 pub(crate) use ports::Ports;
 pub(crate) use program::{example, gritmesh};
-pub(crate) use web::{Answer, Web};
+pub(crate) use web::Web;
 
 /// For what should take a second or two. A loaded machine takes longer, and only failure reaches the end of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,22 +1,22 @@
 //! Commands in documents: the lines of fenced `console` blocks that begin with `$ ` (what follows is what they
 //! print), and every line of fenced `sh` blocks.
 
-use crate::tree;
+use crate::tree::{self, TextFile};
 
 /// One command that a reader is told to type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Documented {
+pub(crate) struct Documented {
     /// The document, as a path from the root.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// Where the command begins, counted from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// The command on one line, its continuations joined.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Documented {
     /// The words of the command, without the variables set before it.
-    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
         let is_variable = |word: &&str| {
             word.split_once('=')
                 .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
@@ -26,14 +26,40 @@ impl Documented {
 }
 
 /// Every command of the documents at the root and in `docs/`.
-pub(super) fn all() -> Vec<Documented> {
-    let documents = tree::files(|name| name.ends_with(".md"));
-    let read = documents.iter().filter(|file| !file.path.contains('/') || file.path.starts_with("docs/"));
-    read.flat_map(|file| of(&file.path, &file.text)).collect()
+pub(crate) fn all() -> Vec<Documented> {
+    documents().iter().flat_map(|file| of(&file.path, &file.text)).collect()
+}
+
+fn documents() -> Vec<TextFile> {
+    let mut documents = tree::files(|name| name.ends_with(".md"));
+    documents.retain(|file| !file.path.contains('/') || file.path.starts_with("docs/"));
+    documents
+}
+
+/// Every fenced block of one language, with the path of its document.
+pub(crate) fn blocks(language: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for document in documents() {
+        let mut block: Option<(bool, String)> = None;
+        for line in document.text.lines() {
+            match (line.trim_start().strip_prefix("```"), &mut block) {
+                (Some(name), None) => block = Some((name.trim() == language, String::new())),
+                (Some(_), Some((is_wanted, text))) => {
+                    if *is_wanted {
+                        found.push((document.path.clone(), std::mem::take(text)));
+                    }
+                    block = None;
+                }
+                (None, Some((_, text))) => *text += &format!("{line}\n"),
+                (None, None) => {}
+            }
+        }
+    }
+    found
 }
 
 /// Every command of one document.
-pub(super) fn of(path: &str, text: &str) -> Vec<Documented> {
+pub(crate) fn of(path: &str, text: &str) -> Vec<Documented> {
     let mut found: Vec<Documented> = Vec::new();
     let mut language: Option<&str> = None;
     let mut continues = false;

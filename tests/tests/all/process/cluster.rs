@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::{Ports, Process, Web, gritmesh, until, until_equal};
 
 /// A command that starts one node.
-pub(crate) fn up(data: &Path, listen: &str, http: &str) -> Command {
+fn up(data: &Path, listen: &str, http: &str) -> Command {
     let mut command = Command::new(gritmesh());
     command.arg("up").arg("--data").arg(data).args(["--listen", listen, "--http", http]);
     command

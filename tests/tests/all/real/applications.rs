@@ -29,7 +29,7 @@ impl Application {
         let mut pick = |port: &str| (format!("127.0.0.1:{port}"), free.address());
         let ports = ["7946", "7947", "8080", "8081"].map(&mut pick).to_vec();
         let program: PathBuf = example(name);
-        let shell = Shell::new(&[&program], &ports[2].1);
+        let shell = Shell::new(&[program], &ports[2].1);
         let cargo_run = format!("cargo run --bin {name} -- ");
         let commands = commands::of(&source, &comment.join("\n")).into_iter();
         let (starts, rest): (Vec<String>, Vec<String>) = commands

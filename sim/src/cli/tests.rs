@@ -1,0 +1,83 @@
+use std::cell::Cell;
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Debug, Parser)]
+struct Program {
+    #[command(flatten)]
+    sim: SimArgs,
+}
+
+/// Runs a command line. Returns the exit code, the output and the notes.
+fn sim(words: &str) -> (u8, String, String) {
+    let program = Program::try_parse_from(["sim"].into_iter().chain(words.split_whitespace())).unwrap();
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let seconds = Cell::new(0);
+    let elapsed = || {
+        seconds.set(seconds.get() + 1);
+        Duration::from_secs(seconds.get())
+    };
+    let code = program.sim.run(&mut Surroundings { out: &mut out, notes: &mut notes, elapsed: &elapsed });
+    (code.unwrap(), String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap())
+}
+
+#[test]
+fn a_run_tells_its_verdict_and_the_speed_apart_from_it() {
+    let (code, out, notes) = sim("run --seed 9 --nodes 2 --seconds 1");
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("verdict    clean"), "{out}");
+    assert!(notes.contains(" times real time"), "{notes}");
+    assert_eq!(out, sim("run --seed 9 --nodes 2 --seconds 1").1);
+    assert_ne!(out, sim("run --seed 3b18e512dba79e4c8300dd08aeb37f8e728b8dad --nodes 2 --seconds 1").1);
+}
+
+#[test]
+fn a_replay_prints_the_plan_and_writes_the_trace() {
+    let path = std::env::temp_dir().join(format!("gritmesh-replay-{}", std::process::id()));
+    let (code, out, notes) =
+        sim(&format!("replay --seed 9 --nodes 2 --seconds 1 --trace {}", path.display()));
+    let trace = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(code, 0, "{out}");
+    assert!(out.starts_with("duration   1s\n"), "{out}");
+    assert!(notes.starts_with(&format!("{} events are in ", trace.lines().count())), "{notes}");
+}
+
+#[test]
+fn a_trace_that_cannot_be_written_is_an_error_of_usage() {
+    let (code, out, notes) = sim("replay --seed 9 --trace /nowhere/at/all");
+    assert_eq!((code, out.as_str()), (USAGE, ""));
+    assert!(notes.starts_with("error: the trace cannot be written to /nowhere/at/all: "), "{notes}");
+}
+
+#[test]
+fn a_sweep_counts_and_ends_with_the_worst_verdict() {
+    let (code, out, notes) = sim("sweep --seeds 100 --from 18446744073709551 --nodes 1 --seconds 1");
+    assert_eq!((code, out.as_str()), (0, "seeds      100 run, failed: none\n"));
+    // On a terminal there is a bar instead.
+    assert!(notes.starts_with("100 of 100 seeds, 0 failed\n") || io::IsTerminal::is_terminal(&io::stderr()));
+}
+
+#[test]
+fn bad_arguments_are_refused_with_their_name() {
+    for (words, name) in [
+        ("run", "--seed"),
+        ("run --seed=", "--seed"),
+        ("run --seed 1 --nodes 0", "--nodes"),
+        ("run --seed 1 --nodes 65", "--nodes"),
+        ("run --seed 1 --seconds 0", "--seconds"),
+        ("run --seed 1 --engines 0", "--engines"),
+        ("run --seed 1 --engines x", "--engines"),
+        ("sweep --seeds 0", "--seeds"),
+        ("sweep --from 18446744073709551615", "--from"),
+        ("sweep --seed 1", "--seed"),
+        ("walk", "walk"),
+    ] {
+        let refused =
+            Program::try_parse_from(["sim"].into_iter().chain(words.split_whitespace())).unwrap_err();
+        assert_eq!(refused.exit_code(), i32::from(USAGE), "{words}");
+        assert!(refused.to_string().contains(name), "{words}: {refused}");
+    }
+}
