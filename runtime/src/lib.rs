@@ -36,7 +36,9 @@ mod timers;
 pub use address::{ActorAddress, AddressError, DEFAULT_TENANT, NAME_BYTES_MAX, ShardId, Token};
 pub use disk::{Disk, DiskError, Persisted, Record};
 pub use environment::{BoxFuture, Clock, Environment, Spawn};
-pub use identity::{ClusterId, Epoch, Incarnation, NodeId, NodeInfo, ParseIdError, TypesDigest, WIRE_VERSION};
+pub use identity::{
+    ClusterId, Epoch, Incarnation, NodeId, NodeInfo, ParseIdError, TypesDigest, WIRE_VERSION,
+};
 pub use network::{
     DialError, LossReason, Network, NetworkEvent, NetworkHandler, SendError, Tag, TrafficClass,
 };

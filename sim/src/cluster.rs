@@ -56,6 +56,7 @@ pub struct Sim {
     world: World,
     members: Vec<Member>,
     registry: Arc<OfNode>,
+    seeds: u16,
     options: NodeOptions,
 }
 
@@ -71,6 +72,7 @@ struct Member {
 pub struct SimBuilder {
     seed: Seed,
     nodes: u16,
+    seeds: u16,
     registry: Registry,
     per_node: Option<Arc<OfNode>>,
     options: NodeOptions,
@@ -82,6 +84,13 @@ impl SimBuilder {
     #[must_use]
     pub const fn nodes(mut self, nodes: u16) -> Self {
         self.nodes = nodes;
+        self
+    }
+
+    /// How many nodes, the first ones, stand in the seed list of every node; all of them if this is not called.
+    #[must_use]
+    pub const fn seeds(mut self, seeds: u16) -> Self {
+        self.seeds = seeds;
         self
     }
 
@@ -131,6 +140,7 @@ impl SimBuilder {
             world: World::new(self.seed, self.world),
             members: Vec::new(),
             registry,
+            seeds: self.seeds,
             options: self.options,
         };
         for number in 0..self.nodes {
@@ -169,6 +179,7 @@ impl Sim {
         SimBuilder {
             seed,
             nodes: 3,
+            seeds: u16::MAX,
             registry: Registry::new(),
             per_node: None,
             options: NodeOptions::default(),

@@ -31,6 +31,7 @@ mod cluster;
 mod diagram;
 mod faults;
 pub mod history;
+pub mod measure;
 mod network;
 mod options;
 mod probe;

@@ -127,6 +127,8 @@ pub(crate) struct NetworkState {
     /// Peers with something to send at the end of this instant.
     dirty: Vec<(NodeIndex, NodeId)>,
     spare: Vec<Vec<u8>>,
+    /// Bytes written by all nodes, by class.
+    pub(crate) written: [u64; 4],
     numbered: u64,
 }
 
@@ -141,6 +143,7 @@ impl NetworkState {
             ids: BTreeMap::new(),
             dirty: Vec::new(),
             spare: Vec::new(),
+            written: [0; 4],
             numbered: 0,
         }
     }

@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use gritmesh_runtime::admission::{Hello, Secret};
 use gritmesh_runtime::{
-    Environment, Incarnation, Instant, NetworkHandler, NodeId, NodeInfo, Seed, TypesDigest, WIRE_VERSION,
+    Environment, Incarnation, Instant, NetworkHandler, NodeId, NodeInfo, Seed, TrafficClass, TypesDigest,
+    WIRE_VERSION,
 };
 use serde::{Deserialize, Serialize};
 
@@ -182,6 +183,11 @@ impl World {
     /// How many writes of the node are not done.
     pub fn writes_waiting(&self, node: NodeIndex) -> usize {
         self.shared.lock().host(node).disk.writes_waiting()
+    }
+
+    /// How many bytes all nodes together have written to their connections in one class, frame headers included.
+    pub fn bytes_written(&self, class: TrafficClass) -> u64 {
+        self.shared.lock().network.written[class as usize]
     }
 
     /// Randomness for whoever drives the world, apart from the world's own.

@@ -95,7 +95,7 @@ pub(crate) enum Effect {
     },
     Serve(ShardId),
     Release(ShardId),
-    /// A member is gone: what it owes will not come.
+    /// A member is dead: what it owes will not come.
     Gone(NodeId),
     Notify(ClusterEvent),
     /// The node belongs to this cluster, and the disk knows it.
@@ -211,7 +211,8 @@ impl Control {
             }
             From::ViewChanged => self.view_changed(now, out),
             From::Notify(event) => {
-                if let ClusterEvent::NodeDown(info) | ClusterEvent::NodeLeft(info) = &event {
+                // Who left still answers what it was sent, and then closes its connections, which is heard apart.
+                if let ClusterEvent::NodeDown(info) = &event {
                     out.push(Effect::Gone(info.node_id));
                 }
                 out.push(Effect::Notify(event));

@@ -86,7 +86,7 @@ fn start_on(disk: Forgetful) -> Arc<Node> {
         seed: Seed::from_number(1),
     };
     let mut registry = Registry::new();
-    registry.register::<Counter>().unwrap();
+    registry.register::<Counter>().expect("one type has one name");
     let info = NodeInfo {
         node_id: NodeId([1; 32]),
         incarnation: Incarnation(1),
@@ -99,7 +99,7 @@ fn start_on(disk: Forgetful) -> Arc<Node> {
         types: TypesDigest::of(registry.names()),
     };
     Node::start(environment, info, None, registry, NodeOptions { engines: 2, ..NodeOptions::default() })
-        .unwrap()
+        .expect("the settings are in range")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

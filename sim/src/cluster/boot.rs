@@ -97,7 +97,9 @@ impl Sim {
             wire_version: WIRE_VERSION,
             types: TypesDigest::of(registry.names()),
         };
-        let seeds = (0..self.len()).map(|number| self.world.address(NodeIndex(number)).to_string()).collect();
+        let seeds = (0..self.len().min(self.seeds))
+            .map(|number| self.world.address(NodeIndex(number)).to_string())
+            .collect();
         let options = NodeOptions { seeds, own_addresses: vec![address.to_string()], ..self.options.clone() };
         let started = Node::start(environment, info, remembered.cluster, registry, options);
         let started = started.expect("the settings of a simulated node are in range");

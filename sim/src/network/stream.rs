@@ -69,6 +69,7 @@ impl State {
         let link = connection.link_from(side);
         let summary = [class_and_size(class, bytes.len()), digest(&bytes)];
         self.record(Kind::Sent, Some(link.0), Some(link.1), summary);
+        self.network.written[class as usize] += bytes.len() as u64;
         if self.options.network.breaks_order() {
             bytes = self.disturb(id, side, class, bytes);
         }

@@ -22,7 +22,7 @@ pub struct Report {
     pub engines: usize,
     /// The faults.
     pub plan: Plan,
-    /// What went wrong.
+    /// What went wrong, in the order of time.
     pub findings: Vec<Finding>,
     /// The hash over everything that happened.
     pub trace_hash: blake3::Hash,
@@ -73,6 +73,8 @@ impl Verdict {
 
 impl Report {
     pub(super) fn new(seed: String, engines: usize, plan: Plan, sim: &Sim, history: &History) -> Self {
+        let mut findings = sim.world().findings();
+        findings.sort_by_key(|finding| finding.at);
         let mut outcomes = BTreeMap::new();
         for call in &history.calls {
             let outcome = match call.ends.first() {
@@ -87,7 +89,7 @@ impl Report {
             nodes: sim.len(),
             engines,
             plan,
-            findings: sim.world().findings(),
+            findings,
             trace_hash: sim.world().trace_hash(),
             events: sim.world().trace_length(),
             virtual_time: sim.now() - gritmesh_runtime::Instant::ZERO,

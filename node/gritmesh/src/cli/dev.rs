@@ -97,6 +97,8 @@ fn announce(nodes: &[Node], output: &Output, program: &str) {
     if types.iter().any(|name| name == "counter") {
         output.line(&format!("  {program} call counter/alice add 5{node}"));
         output.line(&format!("  curl -X POST http://{at}/v1/call/counter/alice/add -d 5"));
+    } else if let Some(name) = types.first() {
+        output.line(&format!("  {program} call {name}/ID METHOD ARGUMENT...{node}"));
     }
     output.line(&format!("  {program} cluster status{node}"));
     output.line("\nPress ctrl-C to stop all nodes and remove their data.");

@@ -1,7 +1,7 @@
 //! Who may be a peer.
 
-use gritmesh_runtime::admission::{Hello, Refusal};
 use gritmesh_runtime::TrafficClass::Calls;
+use gritmesh_runtime::admission::{Hello, Refusal};
 use gritmesh_runtime::{ClusterId, DialError, NodeInfo, WIRE_VERSION};
 
 use super::steps::{connect, hello, receive, send, two};
@@ -21,11 +21,7 @@ pub(super) fn admits_a_joiner_without_a_cluster(net: &mut dyn TestNetwork) {
 }
 
 /// Lets the first dial the second. Both hear of the refusal, with the reason of one of them. Returns who refused.
-fn refuses(
-    net: &mut dyn TestNetwork,
-    setups: [Setup; 2],
-    expected: impl Fn(&Refusal) -> bool,
-) -> [bool; 2] {
+fn refuses(net: &mut dyn TestNetwork, setups: [Setup; 2], expected: impl Fn(&Refusal) -> bool) -> [bool; 2] {
     let [a, b] = setups.map(|setup| net.spawn(setup));
     let dialled = net.info(b).peer_address.to_string();
     net.network(a).dial(&dialled);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gritmesh_runtime::admission::{Hello, Refusal};
 use gritmesh_runtime::{
-    ClusterId, DialError, Incarnation, LossReason, Network, NetworkEvent, NodeId, NodeInfo, Tag, TrafficClass,
-    TypesDigest, WIRE_VERSION,
+    ClusterId, DialError, Incarnation, LossReason, Network, NetworkEvent, NodeId, NodeInfo, Tag,
+    TrafficClass, TypesDigest, WIRE_VERSION,
 };
 
 /// A world of endpoints.

@@ -11,7 +11,8 @@ fn operating() -> String {
 
 /// The first cells, in backticks, of the rows of all tables below a heading.
 fn first_cells(text: &str, heading: &str) -> BTreeSet<String> {
-    let below = text.split(&format!("\n{heading}\n")).nth(1).unwrap_or_else(|| panic!("no heading {heading:?}"));
+    let below =
+        text.split(&format!("\n{heading}\n")).nth(1).unwrap_or_else(|| panic!("no heading {heading:?}"));
     let section = below.split("\n## ").next().unwrap_or_default();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
     rows.filter_map(|row| row.split('`').next()).map(str::to_owned).collect()
@@ -20,7 +21,10 @@ fn first_cells(text: &str, heading: &str) -> BTreeSet<String> {
 fn assert_same(documented: &BTreeSet<String>, real: &BTreeSet<String>) {
     let missing: Vec<_> = real.difference(documented).collect();
     let gone: Vec<_> = documented.difference(real).collect();
-    assert!(missing.is_empty() && gone.is_empty(), "not documented: {missing:?}; documented, but not there: {gone:?}");
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "not documented: {missing:?}; documented, but not there: {gone:?}"
+    );
 }
 
 #[test]

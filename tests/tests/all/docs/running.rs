@@ -25,7 +25,10 @@ enum Way {
 
 /// By the first words of the command; the longest row counts.
 const WAYS: &[(&str, Way)] = &[
-    ("./run", Way::Parsed("it builds and tests all of this; the verbs are checked, and `real::demo` does the demo")),
+    (
+        "./run",
+        Way::Parsed("it builds and tests all of this; the verbs are checked, and `real::demo` does the demo"),
+    ),
     ("cargo", Way::Parsed("it builds what this test is a part of")),
     ("curl", Way::Typed),
     ("kill", Way::Parsed("the process is the reader's; `real::leaving` sends the signal")),
@@ -59,7 +62,8 @@ fn place(command: &Documented) -> String {
 
 #[test]
 fn every_command_has_a_way_to_be_tried() {
-    let unmapped: Vec<String> = commands::all().iter().filter(|command| way(command).is_none()).map(place).collect();
+    let unmapped: Vec<String> =
+        commands::all().iter().filter(|command| way(command).is_none()).map(place).collect();
     assert!(unmapped.is_empty(), "add a row to the table for\n{}", unmapped.join("\n"));
 }
 

@@ -45,8 +45,9 @@ fn built(package: &str, name: &str) -> PathBuf {
 }
 
 fn newest_source() -> SystemTime {
-    let is_source =
-        |name: &str| Path::new(name).extension().is_some_and(|end| end == "rs" || end == "toml" || end == "lock");
+    let is_source = |name: &str| {
+        Path::new(name).extension().is_some_and(|end| end == "rs" || end == "toml" || end == "lock")
+    };
     let root = tree::root();
     let paths = tree::paths(is_source);
     let built = paths.iter().filter(|path| !NOT_IN_PROGRAMS.iter().any(|folder| path.starts_with(folder)));

@@ -75,7 +75,9 @@ fn the_chat_room_tells_everyone_what_is_said() {
     let web = Web::new(&application.ports[3].1);
     if said[3] != line {
         assert_eq!(said[3], json!([]));
-        until("bob has heard it", || (web.call("member/bob", "inbox", &json!([])) == Ok(line.clone())).then_some(()));
+        until("bob has heard it", || {
+            (web.call("member/bob", "inbox", &json!([])) == Ok(line.clone())).then_some(())
+        });
     }
     application.stop();
 }

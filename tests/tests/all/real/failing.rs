@@ -48,7 +48,8 @@ fn a_node_that_stands_still_declares_nobody_dead() {
     while start.elapsed() < STALL {
         for index in 0..stopped {
             let states = cluster.nodes[index].states();
-            let wrong = states.iter().find(|(name, state)| **name != cluster.nodes[stopped].name && *state == "down");
+            let wrong =
+                states.iter().find(|(name, state)| **name != cluster.nodes[stopped].name && *state == "down");
             assert_eq!(wrong, None);
         }
         std::thread::sleep(Duration::from_millis(50));

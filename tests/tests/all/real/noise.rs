@@ -68,8 +68,11 @@ fn noise_on_the_http_port_disturbs_nobody() {
         throw(&address, &[b"POST /v1/call/counter/a/add HTTP/1.1\r\n", &bytes[..]].concat());
     }
     let head = "POST /v1/call/counter/a/add HTTP/1.1\r\nHost: x\r\n";
-    for wrong in ["Content-Length: 10\r\n\r\n[1]", "Content-Length: x\r\n\r\n", "Content-Length: 18446744073709551615\r\n\r\n"]
-    {
+    for wrong in [
+        "Content-Length: 10\r\n\r\n[1]",
+        "Content-Length: x\r\n\r\n",
+        "Content-Length: 18446744073709551615\r\n\r\n",
+    ] {
         throw(&address, format!("{head}{wrong}").as_bytes());
     }
     for chunk in ["zz\r\n", "ffffffffffffffff\r\n", "5\r\nab"] {
