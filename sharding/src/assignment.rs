@@ -123,6 +123,13 @@ enum Review {
 }
 
 impl Assignment {
+    /// Whether every shard is led by the node that the proposal names, as far as this node knows.
+    pub fn is_settled(&self) -> bool {
+        let (Some(table), Some(proposal)) = (&self.table, &self.proposal) else { return false };
+        self.held.values().all(|held| !held.releasing)
+            && table.shards().iter().all(|shard| proposal.get(&shard.id).copied() == shard.leader)
+    }
+
     /// The machine of the node `me`, which has no table and knows nobody yet.
     pub fn new(me: NodeId, options: Options, rng: Rng) -> Self {
         let exchange = Exchange::new(options.summary_period, rng);

@@ -14,18 +14,19 @@
 //!
 //! **Deliberately absent.** Any call between actors, and any decision about one.
 
+mod event;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gritmesh_membership as membership;
-use gritmesh_membership::{ClusterEvent, Fatal, MemberState, Membership, View};
-use gritmesh_runtime::admission::{Hello, Refusal};
-use gritmesh_runtime::{
-    ClusterId, DiskError, Epoch, Instant, LossReason, NodeId, NodeInfo, Record, Rng, ShardId,
-};
+use gritmesh_membership::{ClusterEvent, Fatal, MemberState, Membership};
+use gritmesh_runtime::{ClusterId, Instant, NodeId, Rng};
 use gritmesh_sharding as sharding;
 use gritmesh_sharding::{Assignment, Candidate, Descriptor, Hosting, Routing, ShardTable};
+
+pub(crate) use event::{Effect, Event, Start};
 
 use crate::engine::Routes;
 use crate::machine::Machine;
@@ -35,85 +36,6 @@ use crate::wire::Topic;
 /// How long a node that was a member before waits for somebody's table before it starts from an empty one. As
 /// long as founding waits: in both cases the question is whether anybody else is there.
 const TABLE_AFTER: Duration = Duration::from_secs(3);
-
-/// What happened.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// The first event of all: the node shows itself to its callers.
-    Start,
-    Tick,
-    Connected(Hello),
-    Received {
-        from: NodeId,
-        body: Vec<u8>,
-    },
-    Lost {
-        peer: NodeId,
-        reason: LossReason,
-    },
-    DialFailed {
-        address: String,
-        own: bool,
-    },
-    Refused {
-        address: Option<String>,
-        by_us: bool,
-        refusal: Refusal,
-    },
-    Persisted(Result<(), DiskError>),
-    Learn {
-        shard: ShardId,
-        epoch: Epoch,
-        leader: Option<NodeId>,
-    },
-    Released(ShardId),
-    Drain,
-    Leave,
-}
-
-/// What has to be done, in order. What is persisted goes before everything else of its batch.
-#[derive(Debug)]
-pub(crate) enum Effect {
-    /// Make records durable, then tell [`Event::Persisted`].
-    Persist {
-        records: Vec<Record>,
-    },
-    Send {
-        to: NodeId,
-        body: Vec<u8>,
-    },
-    Dial(String),
-    Learn(NodeInfo),
-    Forget(NodeId),
-    SetHello(Hello),
-    /// Show callers the members.
-    View(Arc<View>),
-    /// Tell callers and engines where everything is.
-    Routes {
-        routes: Arc<Routes>,
-        mixed: bool,
-    },
-    Serve(ShardId),
-    Release(ShardId),
-    /// A member is dead: what it owes will not come.
-    Gone(NodeId),
-    Notify(ClusterEvent),
-    /// The node belongs to this cluster, and the disk knows it.
-    Member(ClusterId),
-    /// The process must stop.
-    Fatal(String),
-    Drained,
-    Left,
-}
-
-/// What Control is at birth.
-#[derive(Debug)]
-pub(crate) struct Start {
-    pub(crate) membership: membership::Start,
-    pub(crate) membership_options: membership::Options,
-    pub(crate) sharding_options: sharding::Options,
-    pub(crate) shards: u32,
-}
 
 /// One per node.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ mod ticker;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct Node {
     view: ArcSwap<View>,
     cluster: ArcSwapOption<ClusterId>,
     coarse_seconds: AtomicU32,
+    /// Whether all shards were once where they belong, as seen from here: what moves later is no reason to wait.
+    settled: AtomicBool,
     rng: Mutex<Rng>,
     inbound: Mutex<Inbound>,
     subscribers: Subscribers,
@@ -129,6 +131,7 @@ impl Node {
             routes: ArcSwapOption::empty(),
             cluster: ArcSwapOption::empty(),
             coarse_seconds: AtomicU32::new(0),
+            settled: AtomicBool::new(false),
             inbound: Mutex::new(Inbound::default()),
             subscribers: Subscribers::default(),
             warned: Mutex::default(),

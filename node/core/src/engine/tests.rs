@@ -8,6 +8,8 @@ use gritmesh_runtime::ActorAddress;
 use gritmesh_sharding::{Descriptor, Host, Hosting, Routing, ShardTable};
 use parking_lot::Mutex;
 
+use super::pending::PENDING_MAX;
+use super::sending::HOPS_MAX;
 use super::*;
 
 const ME: NodeId = NodeId([1; 32]);

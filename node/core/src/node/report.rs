@@ -1,5 +1,7 @@
 //! What a node tells about itself and the cluster.
 
+use std::sync::atomic::Ordering;
+
 use gritmesh_actor::ActivationPhase;
 use gritmesh_membership::Member;
 use gritmesh_runtime::{ActorAddress, NodeId};
@@ -33,12 +35,24 @@ impl Node {
                 if led < all {
                     waits_for.push(format!("leaders of {} of {all} shards", all - led));
                 }
+                if !self.has_settled() {
+                    waits_for.push("its share of the shards".to_owned());
+                }
                 if view.active().count() <= 1 {
                     notes.push("this node is alone: nothing is replicated".to_owned());
                 }
             }
         }
         Readiness { ready: waits_for.is_empty(), waits_for, notes }
+    }
+
+    /// Whether this node has had its share of the shards since it started. Until then a call may meet an actor
+    /// that is about to move.
+    fn has_settled(&self) -> bool {
+        let settled = self.settled.load(Ordering::Relaxed)
+            || self.control.peek(|control| control.assignment().is_settled());
+        self.settled.store(settled, Ordering::Relaxed);
+        settled
     }
 
     /// The cluster as this node sees it.

@@ -1,0 +1,87 @@
+//! A call on its way to another node.
+
+use gritmesh_runtime::{ActorAddress, Epoch, FailureCode, Instant, NodeId, ShardId, frame};
+
+use super::pending::{PENDING_MAX, Sent};
+use super::{Effect, Engine, Travelling, refuse};
+use crate::wire::{Call, Envelope};
+
+/// Nodes that a message without a waiting caller may pass through. Nobody could follow a redirect for it, so a
+/// node that does not serve the shard passes it on.
+pub(super) const HOPS_MAX: u8 = 4;
+
+impl Engine {
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        call: Travelling,
+        to: NodeId,
+        shard: ShardId,
+        epoch: Epoch,
+        out: &mut Vec<Effect>,
+    ) {
+        let arguments = match call.submission.payload.encode() {
+            Ok(arguments) => arguments,
+            Err(failure) => return out.push(Effect::Answer(call.submission, Err(failure))),
+        };
+        let one_way = call.submission.header.one_way;
+        if !one_way && self.pending.len() >= PENDING_MAX {
+            let detail = format!("{PENDING_MAX} calls to other nodes are already under way");
+            return refuse(call, FailureCode::Overloaded, detail, out);
+        }
+        let hops = call.hops.saturating_add(1);
+        if one_way && hops > HOPS_MAX {
+            let detail = "the nodes disagree about who serves the shard";
+            return refuse(call, FailureCode::NotDelivered, detail, out);
+        }
+        // Nobody waits for the answer to a one-way message, so it needs no place among the pending calls.
+        let slot = if one_way { 0 } else { self.pending.reserve() };
+        let body = self.envelope(now, &call, to, (slot, hops), (shard, epoch), &arguments);
+        if body.len() > frame::FRAME_BYTES_MAX {
+            self.pending.cancel(slot);
+            let detail = format!(
+                "the call has {} bytes; at most {} fit into a frame",
+                body.len(),
+                frame::FRAME_BYTES_MAX
+            );
+            return refuse(call, FailureCode::TooLarge, detail, out);
+        }
+        if !one_way {
+            self.pending.put(slot, Sent { call, to });
+        }
+        out.push(Effect::Send { to, slot, body });
+    }
+
+    fn envelope(
+        &mut self,
+        now: Instant,
+        call: &Travelling,
+        to: NodeId,
+        (slot, hops): (u64, u8),
+        (shard, epoch): (ShardId, Epoch),
+        arguments: &[u8],
+    ) -> Vec<u8> {
+        let header = &call.submission.header;
+        let number = self.numbers.entry(to).or_default();
+        *number += 1;
+        let chain = header.chain.to_vec();
+        let wire = Call {
+            slot,
+            incarnation: self.incarnation.0,
+            number: *number,
+            engine: self.index,
+            token: header.token.0,
+            shard: shard.0,
+            epoch: epoch.0,
+            key: header.address.as_key(),
+            method: &header.method,
+            arguments,
+            chain: chain.iter().map(ActorAddress::as_key).collect(),
+            timeout_us: u64::try_from((header.deadline - now).as_micros()).unwrap_or(u64::MAX),
+            one_way: header.one_way,
+            hops,
+        };
+        let size_hint = arguments.len() + wire.key.len() + wire.method.len();
+        Envelope::Call(wire).to_bytes(size_hint)
+    }
+}
