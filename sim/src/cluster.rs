@@ -1,6 +1,7 @@
 //! Real nodes in a simulated world: what tests of users' actors and our own runs are made of.
 
 mod boot;
+mod leave;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::options::WorldOptions;
 use crate::world::{BlockError, NodeIndex, NodeSlot, Notes, Partition, World};
 
 use self::boot::Boot;
+use self::leave::Leaving;
 
 /// How long [`Sim::start`] waits for the cluster, in virtual time.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -66,6 +68,14 @@ type OfNode = dyn Fn(NodeIndex, Notes) -> Registry;
 struct Member {
     node: Option<Arc<Node>>,
     boot: Option<Boot>,
+    leaving: Option<Leaving>,
+}
+
+impl Member {
+    /// Whether its process is being started or is about to end.
+    const fn changes(&self) -> bool {
+        self.boot.is_some() || self.leaving.is_some()
+    }
 }
 
 /// A cluster that has not been started: how many nodes, which actors, which faults.
@@ -145,7 +155,7 @@ impl SimBuilder {
         };
         for number in 0..self.nodes {
             sim.world.add_node(NodeSlot::numbered(u64::from(number)));
-            sim.members.push(Member { node: None, boot: None });
+            sim.members.push(Member { node: None, boot: None, leaving: None });
         }
         for number in 0..self.nodes {
             sim.boot(NodeIndex(number));
@@ -235,18 +245,18 @@ impl Sim {
     /// Lets virtual time pass.
     pub fn advance(&mut self, by: Duration) {
         let until = self.now() + by;
-        self.look_after_boots();
-        while self.members.iter().any(|member| member.boot.is_some()) && self.now() < until {
+        self.look_after();
+        while self.members.iter().any(Member::changes) && self.now() < until {
             let step = BOOT_POLL.min(until - self.now());
             self.world.advance(step);
-            self.look_after_boots();
+            self.look_after();
         }
         self.world.run_until(until);
     }
 
     /// Goes to the next thing that happens. False if nothing will.
     pub fn advance_to_next(&mut self) -> bool {
-        self.look_after_boots();
+        self.look_after();
         self.world.advance_to_next()
     }
 
@@ -277,7 +287,7 @@ impl Sim {
     /// If the future is not done by then.
     pub fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, BlockError> {
         const LIMIT: Duration = Duration::from_secs(60);
-        self.look_after_boots();
+        self.look_after();
         self.world.block_on(future, LIMIT)
     }
 
@@ -285,10 +295,16 @@ impl Sim {
     pub fn crash(&mut self, node: u16) {
         self.world.kill(NodeIndex(node));
         let member = &mut self.members[usize::from(node)];
-        member.boot = None;
+        (member.boot, member.leaving) = (None, None);
         if let Some(node) = member.node.take() {
             node.stop();
         }
+    }
+
+    /// Does for the nodes what happens outside of them: starts, restarts and ends processes.
+    fn look_after(&mut self) {
+        self.look_after_leavers();
+        self.look_after_boots();
     }
 
     /// Starts a node again on its old disk.
@@ -313,8 +329,17 @@ impl Sim {
         match failure {
             Intervention::Crash(node) => self.crash(node.0),
             Intervention::Restart(node) => self.restart(node.0),
+            Intervention::Leave(node) => self.leave(node.0),
+            Intervention::Return(node) => self.come_back(node.0),
             other => drop(self.world.apply(other)),
         }
+    }
+}
+
+impl Drop for Sim {
+    /// Actors and their node hold each other.
+    fn drop(&mut self) {
+        self.running().for_each(|(_, node)| node.stop());
     }
 }
 

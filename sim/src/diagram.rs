@@ -1,10 +1,10 @@
 //! The last events of a run as a picture: time goes down, every node has a column, messages are arrows.
 //!
 //! ```text
-//!                   n0      n1      n2
-//!     12.000200     ├───────┼──────►│    calls 120 B after 0.4 ms
-//!     12.000317     │       ╳       │    killed
-//!     12.000951     ├╌╌╌╌╌╌╌         │    calls 96 B has not arrived yet
+//!               n0      n1      n2
+//!    12.000200  ├───────┼───────►     calls 120 B after 0.4 ms
+//!    12.000317  │       ╳       │     killed
+//!    12.000951  ├╌╌╌╳           │     calls 96 B has not arrived yet
 //! ```
 //!
 //! What tells a reader nothing is left out: tasks that are polled, sends whose arrival is in the picture, and gossip

@@ -33,6 +33,10 @@ pub enum Intervention {
     Crash(NodeIndex),
     /// Starts it again.
     Restart(NodeIndex),
+    /// Tells a process to end in good order: to hand over what it serves, and to say good-bye.
+    Leave(NodeIndex),
+    /// Starts it again if it ended, and cuts it short if it has not yet.
+    Return(NodeIndex),
     /// Stops a process as SIGSTOP does.
     Stall(NodeIndex),
     /// Lets it go on.
@@ -101,6 +105,7 @@ pub struct Classes {
     pub slow_disks: bool,
     pub disk_errors: bool,
     pub full_disks: bool,
+    pub leaves: bool,
 }
 
 impl Classes {
@@ -130,6 +135,7 @@ impl Classes {
             slow_disks: on,
             disk_errors: on,
             full_disks: on,
+            leaves: on,
         }
     }
 
@@ -161,6 +167,8 @@ impl Classes {
         classes.overtake = rarely();
         classes.disk_errors = rarely();
         classes.full_disks = rarely();
+        // Drawn last, so that older seeds keep their other classes.
+        classes.leaves = rng.chance(0.3);
         classes
     }
 }
@@ -265,6 +273,9 @@ impl World {
             Intervention::Heal => self.heal(),
             Intervention::Crash(node) => self.kill(*node),
             Intervention::Restart(node) => return Some((*node, self.restart(*node))),
+            Intervention::Leave(node) => self.shut_down(*node),
+            Intervention::Return(node) if self.is_running(*node) => {}
+            Intervention::Return(node) => return Some((*node, self.restart(*node))),
             Intervention::Stall(node) => self.stall(*node),
             Intervention::Resume(node) => self.resume(*node),
             Intervention::JumpWallClock { node, millis } => self.jump_wall_clock(*node, *millis),
@@ -292,6 +303,8 @@ impl fmt::Display for Intervention {
             Self::Heal => f.write_str("heal all links"),
             Self::Crash(node) => write!(f, "crash {node}"),
             Self::Restart(node) => write!(f, "restart {node}"),
+            Self::Leave(node) => write!(f, "{node} leaves"),
+            Self::Return(node) => write!(f, "{node} returns"),
             Self::Stall(node) => write!(f, "stall {node}"),
             Self::Resume(node) => write!(f, "resume {node}"),
             Self::JumpWallClock { node, millis } => write!(f, "wall clock of {node} jumps {millis} ms"),

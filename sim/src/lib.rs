@@ -47,3 +47,8 @@ pub use options::{DiskFaults, NetworkFaults, SchedulingFaults, TraceOptions, Wor
 pub use run::{Report, RunOptions, Verdict, parse_seed, plan, run};
 pub use trace::{Kind, Line, Record};
 pub use world::{BlockError, Finding, NodeIndex, NodeSlot, Notes, PANIC, Partition, SPIN, World};
+
+// What a test needs beside this crate, and an application does not.
+pub use gritmesh_actor::Registry;
+pub use gritmesh_core::NodeOptions;
+pub use gritmesh_runtime::Seed;

@@ -291,7 +291,7 @@ impl Trace {
         if let Some(error) = self.sink_error.take() {
             return Err(error);
         }
-        self.sink.as_mut().map_or(Ok(()), |sink| sink.flush())
+        self.sink.take().map_or(Ok(()), |mut sink| sink.flush())
     }
 }
 

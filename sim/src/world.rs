@@ -237,7 +237,7 @@ impl World {
         self.shared.lock().trace.recent()
     }
 
-    /// Flushes the text trace, if one was asked for.
+    /// Ends the text trace, if one was asked for: what happens from here on is not in it.
     ///
     /// # Errors
     /// If a line of it could not be written.

@@ -65,3 +65,25 @@ fn a_healed_partition_merges_again() {
     assert!(sim.run_until(Duration::from_secs(10), Sim::is_ready));
     println!("merged after {:?}", sim.now() - begun);
 }
+
+#[test]
+fn a_leaving_node_costs_no_call() {
+    for seed in 0..20 {
+        let mut sim = Sim::new(seed).nodes(3).register::<Counter>().start();
+        let (leaver, through) = (1, 2);
+        sim.leave(leaver);
+        let mut calls = 0;
+        while sim.node(leaver).is_some() || calls < 200 {
+            let actor = sim.node(through).unwrap().actor::<Counter>(&format!("c{}", calls % 50));
+            let answer = sim.block_on(async { actor.add(1).await }).unwrap();
+            assert!(answer.is_ok(), "seed {seed}, call {calls} at {}: {answer:?}", sim.now());
+            calls += 1;
+            sim.advance(Duration::from_millis(5));
+            assert!(calls < 20_000, "the node never leaves");
+        }
+        let others = sim.node(through).unwrap().view().active().count();
+        assert_eq!(others, 2, "the others know that it left");
+        sim.come_back(leaver);
+        assert!(sim.run_until(Duration::from_secs(10), Sim::is_ready), "seed {seed}");
+    }
+}

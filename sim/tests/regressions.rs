@@ -25,11 +25,11 @@ fn folder() -> PathBuf {
 /// All files of the folder, in the order of their names.
 fn all() -> Vec<(String, Regression)> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder()).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in std::fs::read_dir(folder()).expect("the folder is there") {
+        let path = entry.expect("the folder can be read").path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let text = std::fs::read_to_string(&path).unwrap();
+            let name = path.file_stem().expect("it has an extension, so it has a stem").to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(&path).expect("the file can be read");
             let regression = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
             found.push((name, regression));
         }

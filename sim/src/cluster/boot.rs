@@ -55,7 +55,9 @@ impl Sim {
     pub(super) fn look_after_boots(&mut self) {
         for number in 0..self.len() {
             let stops = self.members[usize::from(number)].node.take_if(|node| node.must_stop());
-            if stops.is_some() {
+            if let Some(node) = stops {
+                node.stop();
+                self.members[usize::from(number)].leaving = None;
                 let boot = self.fail(NodeIndex(number));
                 self.members[usize::from(number)].boot = Some(boot);
             }

@@ -29,13 +29,14 @@ pub(super) fn draw(
     if nodes == 0 || micros == 0 {
         return schedule;
     }
-    let kinds: [(bool, &str, Drawer); 6] = [
+    let kinds: [(bool, &str, Drawer); 7] = [
         (classes.partitions || classes.one_way_partitions, "partitions", draw_partitions),
         (classes.crashes, "crashes", draw_crashes),
         (classes.stalls, "stalls", draw_stalls),
         (classes.clock_jumps, "clock jumps", draw_clock_jumps),
         (classes.slow_links, "slow links", draw_slow_links),
         (classes.full_disks, "full disks", draw_full_disks),
+        (classes.leaves, "leaves", draw_leaves),
     ];
     for (is_on, label, drawer) in kinds {
         if is_on {
@@ -122,6 +123,14 @@ fn draw_crashes(draw: &mut Draw<'_>) {
             draw.plan(span.start, Intervention::Crash(node));
             draw.plan(span.end, Intervention::Restart(node));
         }
+    }
+}
+
+fn draw_leaves(draw: &mut Draw<'_>) {
+    for span in draw.spans(Duration::from_secs(20)) {
+        let node = draw.node();
+        draw.plan(span.start, Intervention::Leave(node));
+        draw.plan(span.end, Intervention::Return(node));
     }
 }
 

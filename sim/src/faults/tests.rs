@@ -39,7 +39,8 @@ fn every_class_is_on_in_some_runs_and_off_in_others() {
 fn what_begins_ends_within_the_safety_phase() {
     for number in 0..200 {
         let plan = Plan::of_classes(&Seed::from_number(number), Classes::ALL, 5, MINUTE);
-        let (mut down, mut stalled, mut partitioned) = (BTreeSet::new(), 0i32, false);
+        let (mut down, mut left) = (BTreeSet::new(), BTreeSet::new());
+        let (mut stalled, mut partitioned) = (0i32, false);
         let mut last = 0;
         for planned in &plan.schedule {
             assert!(last <= planned.at_micros && planned.at() <= MINUTE);
@@ -47,6 +48,8 @@ fn what_begins_ends_within_the_safety_phase() {
             match planned.intervention {
                 Intervention::Crash(node) => assert!(down.insert(node)),
                 Intervention::Restart(node) => assert!(down.remove(&node)),
+                Intervention::Leave(node) => assert!(left.insert(node)),
+                Intervention::Return(node) => assert!(left.remove(&node)),
                 Intervention::Stall(_) => stalled += 1,
                 Intervention::Resume(_) => stalled -= 1,
                 Intervention::Partition(_) => assert!(!std::mem::replace(&mut partitioned, true)),
@@ -54,7 +57,7 @@ fn what_begins_ends_within_the_safety_phase() {
                 _ => {}
             }
         }
-        assert!(down.is_empty() && stalled == 0 && !partitioned);
+        assert!(down.is_empty() && left.is_empty() && stalled == 0 && !partitioned);
     }
 }
 

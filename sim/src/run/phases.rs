@@ -81,20 +81,12 @@ impl<'a> Phases<'a> {
 
     fn intervene(&mut self, intervention: &Intervention) {
         let now = self.sim.now();
-        match intervention {
-            Intervention::Stall(node) => {
-                self.stalled_since.entry(*node).or_insert(now);
-            }
-            Intervention::Resume(node) | Intervention::Crash(node) | Intervention::Restart(node) => {
-                self.count_stall(*node, now);
-            }
-            _ => {}
+        if let Intervention::Stall(node) = intervention {
+            self.stalled_since.entry(*node).or_insert(now);
         }
         self.sim.inject_failure(intervention);
-    }
-
-    fn count_stall(&mut self, node: NodeIndex, now: Instant) {
-        if let Some(since) = self.stalled_since.remove(&node) {
+        let world = self.sim.world();
+        for (node, since) in self.stalled_since.extract_if(.., |node, _| !world.is_stalled(*node)) {
             self.history.lock().stopped[usize::from(node.0)] += now - since;
         }
     }

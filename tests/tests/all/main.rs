@@ -5,6 +5,8 @@
 //! * `conformance`: what a network promises, over sockets and in the simulator
 //! * `real`: real processes, with signals, ports and files
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers too")]
+
 mod conformance;
 mod docs;
 mod process;

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use gritmesh_actor::codec;
 use gritmesh_core::DynamicCall;
 use gritmesh_runtime::{ActorAddress, DEFAULT_TENANT, Failure, FailureCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cluster::refuse_unknown_type;
 use super::problem::{HttpCode, Problem};
@@ -22,6 +23,13 @@ use crate::config::parse_duration;
 
 /// How long the body of a request may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Memory that a body is given because it announces its size; beyond that it has to come first.
+const BODY_BYTES_TRUSTED: usize = 64 * 1024;
+
+/// What is read of a body that was refused, and for how long, so that its sender sees the refusal.
+const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Longest time that a caller may ask to wait for an answer, and longest delay of a message.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -136,28 +144,46 @@ fn duration(text: &str, what: &str) -> Result<Duration, Problem> {
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let detail = format!("the body may have {BODY_BYTES_MAX} bytes");
-        Problem::new(HttpCode::PayloadTooLarge, detail).with("limit_bytes", BODY_BYTES_MAX)
-    };
     // What announces its size is refused before it is read.
-    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+    let announced = body.size_hint().lower();
+    let mut rest = body.into_data_stream();
+    if announced > BODY_BYTES_MAX as u64 {
+        discard(rest);
         return Err(too_large());
     }
-    let body = timeout(BODY_TIME_MAX, Bytes::from_request(limited(body), &())).await;
-    let slow = |_| {
-        let detail = format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs());
-        Problem::new(HttpCode::RequestTimeout, detail)
-    };
-    body.map_err(slow)?.map_err(|rejection: BytesRejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => bad_request(format!("the body cannot be read: {}", rejection.body_text())),
-    })
+    let mut read = Vec::with_capacity((announced as usize).min(BODY_BYTES_TRUSTED));
+    let deadline = Instant::now() + BODY_TIME_MAX;
+    loop {
+        let Ok(chunk) = timeout_at(deadline, rest.next()).await else {
+            let detail = format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs());
+            return Err(Problem::new(HttpCode::RequestTimeout, detail));
+        };
+        let Some(chunk) = chunk else { return Ok(read.into()) };
+        let chunk = chunk.map_err(|error| bad_request(format!("the body cannot be read: {error}")))?;
+        if read.len() + chunk.len() > BODY_BYTES_MAX {
+            discard(rest);
+            return Err(too_large());
+        }
+        read.extend_from_slice(&chunk);
+    }
 }
 
-/// The body as a request of its own, which is read up to the limit.
-fn limited(body: Body) -> Request {
-    let mut request = Request::new(body);
-    DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
-    request
+fn too_large() -> Problem {
+    let detail = format!("the body may have {BODY_BYTES_MAX} bytes");
+    Problem::new(HttpCode::PayloadTooLarge, detail).with("limit_bytes", BODY_BYTES_MAX)
+}
+
+/// Reads on, for nobody, while the refusal is on its way. A connection that is closed with something unread is reset,
+/// and takes the refusal with it before a caller that is still sending has seen it.
+fn discard(mut rest: BodyDataStream) {
+    let mut left = DISCARDED_BYTES_MAX;
+    let discarding = async move {
+        while let Some(Ok(chunk)) = rest.next().await
+            && chunk.len() <= left
+        {
+            left -= chunk.len();
+        }
+    };
+    // Whoever takes longer is cut off after all.
+    drop(tokio::spawn(timeout(DISCARD_TIME_MAX, discarding)));
 }

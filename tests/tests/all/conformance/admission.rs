@@ -103,8 +103,7 @@ pub(super) fn readmits_a_restarted_peer(net: &mut dyn TestNetwork) {
 pub(super) fn introduces_itself_as_it_is_by_then(net: &mut dyn TestNetwork) {
     let ((a, b), c) = (two(net), net.spawn(Setup::default()));
     connect(net, a, b);
-    let before = hello(net, a);
-    let info = NodeInfo { name: "renamed".into(), ..before.info.clone() };
+    let info = NodeInfo { name: "renamed".into(), ..net.info(a) };
     let renamed = Hello { info, cluster: Some(ClusterId([7; 16])), types: vec!["echo".into()] };
     net.network(a).set_hello(renamed.clone());
     net.network(c).dial(&net.info(a).peer_address.to_string());

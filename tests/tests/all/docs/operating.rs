@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::process::{Cluster, finish};
+use crate::process::{Cluster, Node, Ports, finish};
 use crate::tree;
 
 fn operating() -> String {
@@ -44,8 +44,15 @@ fn every_setting_is_documented() {
 
 #[test]
 fn every_metric_is_documented() {
-    let cluster = Cluster::start(2);
+    let mut cluster = Cluster::new(1, &["--secret", "right"]);
+    cluster.nodes[0].start();
+    cluster.until_whole();
     cluster.add_one(0, "counter/alice");
+    // What is counted by reason is there once there is a reason.
+    let seeds = ["--secret", "wrong", "--seeds", &cluster.nodes[0].peers.clone()];
+    let mut stranger = Node::new(cluster.folder.path(), "stranger", &mut Ports::new(), &seeds);
+    stranger.start();
+    cluster.nodes[0].process().logs("secrets differ");
     let text = cluster.nodes[0].web.get("/metrics").unwrap().text;
     assert!(text.ends_with("# EOF\n"), "{text}");
     let mut names = BTreeSet::new();

@@ -26,7 +26,10 @@ fn packages_follow_the_workspace() {
 
 #[test]
 fn every_file_is_part_of_a_crate() {
-    settle("reachable", &unreachable_files(&source::all(), &modules::crate_roots()));
+    let errors = tree::paths(|name| name.ends_with(".stderr"));
+    let mut sources = source::all();
+    sources.retain(|source| !is_misuse(&source.path, &errors));
+    settle("reachable", &unreachable_files(&sources, &modules::crate_roots()));
 }
 
 fn own_lints(path: &str, manifest: &str) -> Option<Finding> {
@@ -49,6 +52,11 @@ fn unexplained_crate(source: &Source) -> Option<Finding> {
     let explained = source.text.starts_with("//! ");
     (!explained)
         .then(|| Finding::new(&source.path, 1, "a crate opens with `//!`: problem, design, what is absent"))
+}
+
+/// A program that must not compile is compiled by a test of its own, and what the compiler says stands beside it.
+fn is_misuse(path: &str, errors: &[String]) -> bool {
+    path.strip_suffix(".rs").is_some_and(|stem| errors.contains(&format!("{stem}.stderr")))
 }
 
 /// Files that no `mod` leads to from the root of a crate: they look alive and are never compiled.
@@ -79,6 +87,13 @@ fn an_unknown_relaxation_is_found() {
 fn a_crate_without_its_page_is_found() {
     assert!(unexplained_crate(&Source::new("a/src/lib.rs", "use b;\n//! late\n")).is_some());
     assert_eq!(unexplained_crate(&Source::new("a/src/lib.rs", "//! A.\n")), None);
+}
+
+#[test]
+fn a_misuse_is_known_by_what_the_compiler_says() {
+    let errors = ["a/misuse/b.stderr".to_owned()];
+    assert!(is_misuse("a/misuse/b.rs", &errors));
+    assert!(!is_misuse("a/misuse/c.rs", &errors));
 }
 
 #[test]
