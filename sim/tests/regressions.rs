@@ -28,7 +28,11 @@ fn all() -> Vec<(String, Regression)> {
     for entry in std::fs::read_dir(folder()).expect("the folder is there") {
         let path = entry.expect("the folder can be read").path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            let name = path.file_stem().expect("it has an extension, so it has a stem").to_string_lossy().into_owned();
+            let name = path
+                .file_stem()
+                .expect("it has an extension, so it has a stem")
+                .to_string_lossy()
+                .into_owned();
             let text = std::fs::read_to_string(&path).expect("the file can be read");
             let regression = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
             found.push((name, regression));

@@ -50,6 +50,9 @@ pub(crate) trait Perform<M: Machine>: Send + Sync {
     /// Does what had to wait.
     fn run(self: &Arc<Self>, deferred: Self::Deferred);
 
+    /// The machine broke an invariant and panicked: nothing that it says can be trusted any more.
+    fn broken(&self);
+
     /// Sees to it that the machine hears of the time at `deadline`.
     fn wake_at(self: &Arc<Self>, lane: usize, deadline: Instant);
 }
@@ -60,6 +63,17 @@ pub(crate) struct Driver<M: Machine> {
     machine: Mutex<Held<M>>,
     /// Tells the performer which machine a timer belongs to.
     lane: usize,
+}
+
+/// Tells the performer if the batch ends in a panic.
+struct Alarm<'a, M: Machine, P: Perform<M>>(&'a P, std::marker::PhantomData<M>);
+
+impl<M: Machine, P: Perform<M>> Drop for Alarm<'_, M, P> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken();
+        }
+    }
 }
 
 struct Inbox<E> {
@@ -149,6 +163,7 @@ impl<M: Machine> Driver<M> {
 
     /// Handles what is in the inbox. If there was nothing, gives the machine back and returns false.
     fn run_batch<P: Perform<M>>(&self, performer: &Arc<P>, deferred: &mut Vec<P::Deferred>) -> bool {
+        let _alarm = Alarm(&**performer, std::marker::PhantomData::<M>);
         let mut held = self.machine.lock();
         let Held { machine, effects, batch } = &mut *held;
         {
@@ -192,5 +207,66 @@ impl<M: Machine> Driver<M> {
 impl<M: Machine> std::fmt::Debug for Driver<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Driver").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Panics when it is told to.
+    struct Brittle;
+
+    impl Machine for Brittle {
+        type Event = bool;
+        type Effect = ();
+
+        fn handle(&mut self, _: Instant, breaks: bool, _: &mut Vec<()>) {
+            assert!(!breaks, "on purpose");
+        }
+
+        fn next_deadline(&self) -> Option<Instant> {
+            None
+        }
+
+        fn tick() -> bool {
+            false
+        }
+    }
+
+    struct Stage {
+        broken: AtomicBool,
+        clock: gritmesh_runtime::tokio::SystemClock,
+    }
+
+    impl Perform<Brittle> for Stage {
+        type Deferred = ();
+
+        fn clock(&self) -> &dyn Clock {
+            &self.clock
+        }
+
+        fn persist(&self, _: &mut Vec<()>) {}
+        fn perform(&self, (): (), _: &mut Vec<()>) {}
+        fn run(self: &Arc<Self>, (): ()) {}
+
+        fn broken(&self) {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+
+        fn wake_at(self: &Arc<Self>, _: usize, _: Instant) {}
+    }
+
+    #[test]
+    fn a_machine_that_panics_is_reported() {
+        let clock = gritmesh_runtime::tokio::SystemClock::start();
+        let stage = Arc::new(Stage { broken: AtomicBool::new(false), clock });
+        let driver = Driver::new(Brittle, 0);
+        driver.post(&stage, false);
+        assert!(!stage.broken.load(Ordering::Relaxed));
+        let posted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| driver.post(&stage, true)));
+        assert!(posted.is_err());
+        assert!(stage.broken.load(Ordering::Relaxed));
     }
 }

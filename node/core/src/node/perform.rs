@@ -45,6 +45,12 @@ impl Node {
         }));
     }
 
+    fn break_down(&self) {
+        tracing::error!("a protocol of this node broke an invariant and panicked; the node must stop");
+        self.fatal
+            .set("a protocol broke an invariant; this is a bug, please report the panic in the log".into());
+    }
+
     fn run_deferred(self: &Arc<Self>, deferred: Deferred) {
         match deferred {
             Deferred::Deliver { header, payload, activation, new } => {
@@ -173,6 +179,10 @@ impl Perform<Control> for Node {
         self.run_deferred(deferred);
     }
 
+    fn broken(&self) {
+        self.break_down();
+    }
+
     fn wake_at(self: &Arc<Self>, lane: usize, deadline: Instant) {
         self.wake(lane, deadline);
     }
@@ -216,6 +226,10 @@ impl Perform<Engine> for Node {
 
     fn run(self: &Arc<Self>, deferred: Deferred) {
         self.run_deferred(deferred);
+    }
+
+    fn broken(&self) {
+        self.break_down();
     }
 
     fn wake_at(self: &Arc<Self>, lane: usize, deadline: Instant) {
