@@ -128,6 +128,11 @@ pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node
     }
     let advertised = advertised(&settings, listen).await?;
     let web = bind_http(&settings.http).await?;
+    if let Some((_, bound)) = &web
+        && !transport::listens_on_loopback(*bound)
+    {
+        tracing::warn!(address = %bound, "HTTP asks nobody who calls actors who they are: let only those reach it who may");
+    }
     let mut info = NodeInfo {
         node_id: identity.node_id(),
         incarnation: start.incarnation,
