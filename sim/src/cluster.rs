@@ -18,7 +18,7 @@ use crate::world::{BlockError, NodeIndex, NodeSlot, Notes, Partition, World};
 use self::boot::Boot;
 use self::leave::Leaving;
 
-/// How long [`Sim::start`] waits for the cluster, in virtual time.
+/// How long [`SimBuilder::start`] waits for the cluster, in virtual time.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often the simulation looks after nodes that are being started.

@@ -5,7 +5,7 @@
 //!
 //! **Design.** [`World`] implements every trait of [`gritmesh_runtime`]: clocks that drift, an executor that picks
 //! tasks by lot, a network with links that fail, disks that forget what was not synced. All of it runs on one
-//! queue of events in virtual time, and all randomness comes from one [`Seed`](gritmesh_runtime::Seed). The nodes
+//! queue of events in virtual time, and all randomness comes from one [`Seed`]. The nodes
 //! are the real ones: they cannot tell where they are.
 //!
 //! ```text

@@ -193,11 +193,8 @@ fn a_peer_does_not_lose_its_cluster_by_a_late_copy() {
     bench.tick();
     bench.handle(Event::Connected(&hello(2, None)));
     bench.receive(2, &introduce(info(2)));
-    let earlier = Message::Introduce {
-        cluster: None,
-        asks: false,
-        member: SwimMember::alive(Identity::new(info(2))),
-    };
+    let earlier =
+        Message::Introduce { cluster: None, asks: false, member: SwimMember::alive(Identity::new(info(2))) };
     bench.receive(2, &earlier);
     bench.receive(2, &Message::Digest(1));
     assert_eq!(bench.machine.counters().unexpected, 0, "what the peer says is listened to");

@@ -30,7 +30,7 @@ const PUSH: Duration = Duration::from_micros(1);
 /// Pushes in a row after which spinning is a finding; about a second of virtual time.
 const PUSHES_UNTIL_SPIN: u32 = 1000;
 
-/// How often a task may pass [`Spawn::poll_proceed`] in one poll; as in tokio.
+/// How often a task may pass [`poll_proceed`](gritmesh_runtime::Spawn::poll_proceed) in one poll; as in tokio.
 const BUDGET: u32 = 128;
 
 /// Names a task. Numbers are never reused.
