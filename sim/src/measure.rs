@@ -56,7 +56,7 @@ pub struct Gossip {
 /// Counts the gossip of `nodes` nodes in a quiet cluster over `duration` of virtual time.
 ///
 /// The real time that this takes grows faster than the number of nodes, most of it while they form a cluster: in a
-/// release build about a second for 100 nodes, ten for 300, and many minutes for 1000.
+/// release build about a second for 100 nodes, ten for 300, and five to ten minutes for 1000.
 ///
 /// # Panics
 /// If the nodes do not form a cluster.
