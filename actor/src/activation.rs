@@ -16,9 +16,13 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::actor::{ActivationError, Actor};
 use crate::any_activation::{ActivationPhase, ActivationStatus};
+use crate::durable::gate::Tie;
+use crate::durable::keeping::Thread;
+use crate::durable::notes::Notes;
 use crate::host::Host;
 use crate::mailbox::{Background, Job, TURNS_AT_ONCE_MAX};
 use crate::registry::TypeEntry;
+use crate::turn::contained;
 use crate::{Chain, Context, ReleaseGuard};
 
 /// Turns that a new activation runs on the thread of a handler that called it: one to load it, one to answer.
@@ -44,19 +48,34 @@ struct Inner<A: Actor> {
     last_used_s: u32,
     /// Leave memory as soon as the present turn has ended.
     closing: bool,
-    /// Held until the activation is closed.
-    guards: Vec<Arc<ReleaseGuard>>,
+    /// Leave it without a word to the state, which never was.
+    undone: bool,
+    /// Held until the activation is closed, and by every gate that it has handed out. Made when first needed.
+    tie: Option<Arc<Tie>>,
     /// When the background task next looks for passed deadlines, and how to wake it earlier.
     alarm: Option<(Instant, Waker)>,
 }
 
 type Jobs<A> = VecDeque<Box<dyn Job<A>>>;
 
+/// The state of an actor, and with a durable one its thread through the store. While a handler of it runs, its
+/// notes have the thread.
+pub(crate) struct Held<A> {
+    pub(crate) state: A,
+    pub(crate) thread: Option<Box<Thread>>,
+}
+
+impl<A> Held<A> {
+    pub(crate) fn tie(&self) -> &Tie {
+        &self.thread.as_ref().expect("a durable actor at rest has its thread").tie
+    }
+}
+
 enum Phase<A> {
     /// Created; nobody has begun to load it.
     New,
     /// The state is here, and nobody uses it.
-    Idle(Box<A>),
+    Idle(Box<Held<A>>),
     /// Somebody has the state, or loads it.
     Running,
     /// Out of memory for good, and not in the directory any more. A new activation may exist.
@@ -66,7 +85,7 @@ enum Phase<A> {
 /// What a caller who wants to run a message finds.
 pub(crate) enum Entered<A> {
     /// The actor was idle: run the message, then call [`Activation::finish`].
-    Took(Box<A>),
+    Took(Box<Held<A>>),
     /// The message is in the mailbox.
     Queued,
     /// The mailbox is full.
@@ -78,21 +97,23 @@ pub(crate) enum Entered<A> {
 /// How a turn ended.
 pub(crate) enum TurnEnd<A> {
     /// The state is whole.
-    State(Box<A>),
+    State(Box<Held<A>>),
     /// The state was lost in a panic.
     Panicked,
     /// There never was a state.
     LoadFailed(ActivationError),
+    /// The store has not given a durable actor's state.
+    NotOpened(Failure),
     /// The state has said good-bye.
     Deactivated,
 }
 
 /// What the holder of the state does next.
 pub(crate) enum Next<A: Actor> {
-    Run(Box<dyn Job<A>>, Box<A>),
+    Run(Box<dyn Job<A>>, Box<Held<A>>),
     /// Load the state, on behalf of the call at the end of this chain.
     Load(Chain),
-    Deactivate(Box<A>),
+    Deactivate(Box<Held<A>>),
     Done,
 }
 
@@ -103,14 +124,25 @@ impl<A: Actor> Activation<A> {
             queue: VecDeque::new(),
             last_used_s,
             closing: false,
-            guards: Vec::new(),
+            undone: false,
+            tie: None,
             alarm: None,
         };
         Self { head, inner: Mutex::new(inner) }
     }
 
-    pub(crate) fn context<'a>(&'a self, chain: &'a Chain, deadline: Option<Instant>) -> Context<'a> {
-        Context { host: &self.head.host, address: &self.head.address, chain, deadline }
+    pub(crate) fn context<'a>(
+        &'a self,
+        chain: &'a Chain,
+        deadline: Option<Instant>,
+        notes: Option<&'a Arc<Notes>>,
+    ) -> Context<'a> {
+        Context { host: &self.head.host, address: &self.head.address, chain, deadline, notes }
+    }
+
+    /// What ties the gates of this activation to it.
+    pub(crate) fn tie(&self) -> Arc<Tie> {
+        Arc::clone(self.inner.lock().tie.get_or_insert_default())
     }
 
     /// Takes the state if the actor is idle, else queues the job that `make` returns.
@@ -151,6 +183,10 @@ impl<A: Actor> Activation<A> {
         let mut inner = self.inner.lock();
         inner.alarm = None;
         match end {
+            TurnEnd::State(state) if A::DURABLE && inner.undone => {
+                self.forget(inner, state);
+                Next::Done
+            }
             TurnEnd::State(state) if inner.closing => Next::Deactivate(state),
             TurnEnd::State(state) => match inner.queue.pop_front() {
                 Some(job) => Next::Run(job, state),
@@ -166,7 +202,11 @@ impl<A: Actor> Activation<A> {
                 refuse(self.retire(inner), &Failure::new(FailureCode::ActivationFailed, detail));
                 Next::Done
             }
-            TurnEnd::Panicked | TurnEnd::LoadFailed(_) | TurnEnd::Deactivated => {
+            TurnEnd::NotOpened(failure) if !inner.closing => {
+                refuse(self.retire(inner), &failure);
+                Next::Done
+            }
+            TurnEnd::Panicked | TurnEnd::LoadFailed(_) | TurnEnd::NotOpened(_) | TurnEnd::Deactivated => {
                 self.resubmit(self.retire(inner));
                 Next::Done
             }
@@ -180,12 +220,23 @@ impl<A: Actor> Activation<A> {
         host.directory().remove(*token, address, std::ptr::from_ref(self).cast());
         inner.phase = Phase::Closed;
         let jobs = std::mem::take(&mut inner.queue);
-        let guards = std::mem::take(&mut inner.guards);
+        let tie = inner.tie.take();
         drop(inner);
         host.deactivated(address);
-        // Whoever waits for the release must know of it before the calls that were queued come to be routed.
-        drop(guards);
+        // Whoever waits for the release must know of it before the calls that were queued come to be routed, unless
+        // gates are outstanding: the last of them releases it.
+        drop(tie);
         jobs
+    }
+
+    /// Leaves memory without a word to the state.
+    fn forget(&self, inner: MutexGuard<'_, Inner<A>>, state: Box<Held<A>>) {
+        // Still marked as running, so nobody else touches it meanwhile.
+        drop(inner);
+        if let Err(message) = contained(|| drop(state)) {
+            self.head.host.panicked(&self.head.address, &message);
+        }
+        self.resubmit(self.retire(self.inner.lock()));
     }
 
     fn resubmit(&self, jobs: Jobs<A>) {
@@ -243,10 +294,12 @@ impl<A: Actor> Activation<A> {
         }
     }
 
-    /// Leaves memory after the present turn, if `allowed` says so. Returns whether it will.
+    /// Leaves memory after the present turn, if `allowed` says so; without a word to the state if it is `undone`.
+    /// Returns whether it will.
     pub(crate) fn leave(
         self: &Arc<Self>,
         guard: Option<Arc<ReleaseGuard>>,
+        undone: bool,
         allowed: impl FnOnce(&ActivationStatus) -> bool,
     ) -> bool {
         let mut inner = self.inner.lock();
@@ -254,8 +307,12 @@ impl<A: Actor> Activation<A> {
             return false;
         }
         inner.closing = true;
-        inner.guards.extend(guard);
+        inner.undone |= undone;
+        if let Some(guard) = guard {
+            inner.tie.get_or_insert_default().hold(guard);
+        }
         match std::mem::replace(&mut inner.phase, Phase::Running) {
+            Phase::Idle(state) if undone => self.forget(inner, state),
             Phase::Idle(state) => {
                 drop(inner);
                 let last = Background::begin(self, Next::Deactivate(state));
@@ -309,7 +366,8 @@ impl<A: Actor> Inner<A> {
             Phase::New | Phase::Running => ActivationPhase::Busy,
             Phase::Closed => ActivationPhase::Closing,
         };
-        ActivationStatus { phase, queued: self.queue.len(), last_used_s: self.last_used_s }
+        let outstanding = self.tie.as_ref().map_or(0, |tie| tie.outstanding());
+        ActivationStatus { phase, queued: self.queue.len(), outstanding, last_used_s: self.last_used_s }
     }
 }
 

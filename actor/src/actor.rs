@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::CodecError;
+use crate::durable::keeping::Keeping;
 use crate::reference::ActorRef;
 use crate::turn::{self, WireTurn};
 use crate::{Activation, Context};
@@ -20,7 +21,7 @@ use crate::{Activation, Context};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an actor",
     label = "this has no handlers yet",
-    note = "put `#[actor(volatile)]` on the definition of `{Self}` and `#[handlers]` on an `impl {Self}` block, \
+    note = "put `#[actor]` on the definition of `{Self}` and `#[handlers]` on an `impl {Self}` block, \
             which may be empty"
 )]
 pub trait Actor: Sized + Send + 'static {
@@ -30,14 +31,21 @@ pub trait Actor: Sized + Send + 'static {
     /// The typed reference that callers hold: [`ActorRef`] itself, or a wrapper with a method for each handler.
     type Ref: From<ActorRef<Self>>;
 
-    /// Brings the actor into memory: called before its first message, and again after it was idle, moved, or
-    /// panicked.
+    /// How its state is kept, if it is durable.
+    const KEEPING: Option<Keeping<Self>> = None;
+
+    /// Whether its state is kept. Follows from [`Self::KEEPING`].
+    const DURABLE: bool = Self::KEEPING.is_some();
+
+    /// Brings a volatile actor into memory: called before its first message, and again after it was idle, moved, or
+    /// panicked. A durable actor starts with its `Default`, and comes back as of its newest step.
     ///
     /// # Errors
     /// Refuses the activation; every waiting caller is told, and the next call tries again.
     fn activate(ctx: &mut Context<'_>) -> impl Future<Output = Result<Self, ActivationError>> + Send;
 
-    /// Called before the state leaves memory in good order; not after a crash or a panic.
+    /// Called before the state leaves memory in good order; not after a crash, a panic, or when a durable actor's
+    /// step was refused. What it does to a durable state is not kept.
     fn deactivate(&mut self, _ctx: &mut Context<'_>) -> impl Future<Output = ()> + Send {
         async {}
     }

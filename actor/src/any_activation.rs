@@ -9,7 +9,7 @@ use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Token};
 use crate::activation::Activation;
 use crate::actor::Actor;
 use crate::registry::TypeInfo;
-use crate::turn::WireTurn;
+use crate::turn::{WireTurn, refuse_wire};
 
 /// An activation whose type is hidden.
 pub trait AnyActivation: Send + Sync {
@@ -27,11 +27,15 @@ pub trait AnyActivation: Send + Sync {
     /// holds no call leaves memory at once. Runs on this thread as far as that goes without waiting, or in the
     /// background if `here` is false, or the first call is one-way or at the end of a long chain.
     fn start(self: Arc<Self>, here: bool);
-    /// Leaves memory after the present turn, then drops the guard and gives queued calls back to the host.
+    /// Leaves memory after the present turn, then drops the guard and gives queued calls back to the host. The guard
+    /// of a durable actor is held until each of its steps is committed or refused.
     fn close(self: Arc<Self>, guard: Option<Arc<ReleaseGuard>>);
     /// Leaves memory if it is idle and has not been used since, in the host's coarse seconds. Returns whether
     /// it does.
     fn close_if_unused(self: Arc<Self>, since_s: u32) -> bool;
+    /// A step was refused, or this node leads the actor no more: drops the state after the present turn without a
+    /// word to it. What waits is routed anew.
+    fn undo(self: Arc<Self>);
     /// What to show of it.
     fn status(&self) -> ActivationStatus;
 }
@@ -43,6 +47,8 @@ pub struct ActivationStatus {
     pub phase: ActivationPhase,
     /// How many messages wait.
     pub queued: usize,
+    /// How many answers of a durable actor wait for the commit of a step.
+    pub outstanding: usize,
     /// When it last finished a message, in the host's coarse seconds.
     pub last_used_s: u32,
 }
@@ -107,8 +113,7 @@ impl<A: Actor> AnyActivation for Activation<A> {
                 let known: Vec<&str> = methods.iter().map(|method| method.name()).collect();
                 let (actor_type, method, known) = (A::TYPE, call.method, known.join(", "));
                 let detail = format!("type `{actor_type}` has no method `{method}`; it has: {known}");
-                let failure = Failure::new(FailureCode::UnknownMethod, detail);
-                self.head.host.answer(call.reply, Err(failure));
+                refuse_wire(&self, call, Failure::new(FailureCode::UnknownMethod, detail));
             }
         }
     }
@@ -118,14 +123,19 @@ impl<A: Actor> AnyActivation for Activation<A> {
     }
 
     fn close(self: Arc<Self>, guard: Option<Arc<ReleaseGuard>>) {
-        self.leave(guard, |_| true);
+        self.leave(guard, false, |_| true);
     }
 
     fn close_if_unused(self: Arc<Self>, since_s: u32) -> bool {
         let unused = |status: &ActivationStatus| {
-            status.phase == ActivationPhase::Idle && status.last_used_s <= since_s
+            let idle = status.phase == ActivationPhase::Idle && status.outstanding == 0;
+            idle && status.last_used_s <= since_s
         };
-        self.leave(None, unused)
+        self.leave(None, false, unused)
+    }
+
+    fn undo(self: Arc<Self>) {
+        self.leave(None, true, |_| true);
     }
 
     fn status(&self) -> ActivationStatus {

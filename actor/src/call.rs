@@ -1,5 +1,6 @@
 //! A call as its caller sees it: built, awaited, and ended in one of a closed set of ways.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -12,144 +13,34 @@ use futures::channel::oneshot;
 use gritmesh_runtime::{BoxFuture, Failure, FailureCode, Instant};
 
 use crate::activation::{Activation, Entered, TurnEnd, overloaded};
-use crate::actor::{Handler, Message, NoError};
-use crate::mailbox::{Background, Job};
+use crate::actor::{Handler, Message};
+use crate::call_error::CallError;
+use crate::durable::notes::{Asking, Notes};
+use crate::durable::{KEY_BYTES_MAX, Outgoing};
+use crate::mailbox::{Background, Job, TURNS_AT_ONCE_MAX};
 use crate::reference::ActorRef;
 use crate::sink::TypedSink;
+use crate::submission::Payload;
 use crate::turn::{Outcome, SinkTurn, TypedJob, run};
 
-/// Why a call has no answer. What matters most to a caller is whether the handler may have run:
-/// [`CallError::surely_not_run`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CallError<E = NoError> {
-    /// The handler ran and refused.
-    #[error("{0}")]
-    Failed(E),
-    /// The call surely did not run; it may be tried again.
-    #[error("not delivered: {detail}")]
-    NotDelivered {
-        /// What stood in the way.
-        detail: String,
-    },
-    /// The call may have run: its deadline passed or the connection broke while the answer was outstanding.
-    #[error("unknown outcome: {detail}")]
-    Unknown {
-        /// What happened.
-        detail: String,
-    },
-    /// A queue on the way was full; the call did not run.
-    #[error("overloaded: {detail}")]
-    Overloaded {
-        /// Which queue.
-        detail: String,
-        /// How long to wait before trying again.
-        retry_after: Duration,
-    },
-    /// The call would have waited for itself; it did not run.
-    #[error("deadlock: {cycle}")]
-    Deadlock {
-        /// The actors that would wait for each other, as `a -> b -> a`.
-        cycle: String,
-    },
-    /// The call did not run: the type, the method or the arguments do not fit, or the actor cannot be loaded.
-    #[error("{}: {detail}", code.as_str())]
-    Refused {
-        /// Which of these.
-        code: FailureCode,
-        /// The particulars.
-        detail: String,
-    },
-    /// The handler panicked.
-    #[error("the handler panicked: {detail}")]
-    Panicked {
-        /// The panic's message.
-        detail: String,
-    },
-    /// The handler ran, but its answer could not be brought here.
-    #[error("{}: {detail}", code.as_str())]
-    AnswerLost {
-        /// Too large, or of another shape than expected.
-        code: FailureCode,
-        /// The particulars.
-        detail: String,
-    },
-}
-
-impl<E> CallError<E> {
-    /// The stable code.
-    pub const fn code(&self) -> FailureCode {
-        match self {
-            Self::Failed(_) => FailureCode::ActorError,
-            Self::NotDelivered { .. } => FailureCode::NotDelivered,
-            Self::Unknown { .. } => FailureCode::Unknown,
-            Self::Overloaded { .. } => FailureCode::Overloaded,
-            Self::Deadlock { .. } => FailureCode::Deadlock,
-            Self::Refused { code, .. } | Self::AnswerLost { code, .. } => *code,
-            Self::Panicked { .. } => FailureCode::Panicked,
-        }
-    }
-
-    /// Whether the handler surely did not run, so that trying again cannot run it twice.
-    pub const fn surely_not_run(&self) -> bool {
-        self.code().surely_not_run()
-    }
-}
-
-impl<E: fmt::Display> CallError<E> {
-    pub(crate) fn into_failure(self) -> Failure {
-        let code = self.code();
-        match self {
-            Self::Overloaded { detail, retry_after } => {
-                let retry_after_ms = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
-                Failure { retry_after_ms, ..Failure::new(code, detail) }
-            }
-            Self::NotDelivered { detail }
-            | Self::Unknown { detail }
-            | Self::Deadlock { cycle: detail }
-            | Self::Refused { detail, .. }
-            | Self::Panicked { detail }
-            | Self::AnswerLost { detail, .. } => Failure::new(code, detail),
-            Self::Failed(error) => Failure::new(code, error.to_string()),
-        }
-    }
-}
-
-impl<E> From<Failure> for CallError<E> {
-    fn from(failure: Failure) -> Self {
-        let Failure { code, detail, retry_after_ms, .. } = failure;
-        match code {
-            FailureCode::NotDelivered => Self::NotDelivered { detail },
-            FailureCode::Unknown => Self::Unknown { detail },
-            FailureCode::Overloaded => {
-                Self::Overloaded { detail, retry_after: Duration::from_millis(u64::from(retry_after_ms)) }
-            }
-            FailureCode::Deadlock => Self::Deadlock { cycle: detail },
-            FailureCode::Panicked => Self::Panicked { detail },
-            FailureCode::UnknownType
-            | FailureCode::UnknownMethod
-            | FailureCode::BadArguments
-            | FailureCode::BadAddress
-            | FailureCode::ActivationFailed => Self::Refused { code, detail },
-            FailureCode::TooLarge | FailureCode::ActorError | FailureCode::BadAnswer => {
-                Self::AnswerLost { code, detail }
-            }
-        }
-    }
-}
-
 /// A call that has not been made yet: await it, or [`send`](Self::send) it.
+///
+/// What a durable handler sends is part of its step: it leaves when that is committed, and only then. A durable
+/// receiver reads it once, in the order in which it was sent, whatever crashes in between. What a durable handler
+/// awaits leaves at once, as soon as everything that the handler has built on is committed; a durable receiver
+/// answers it once, however often the handler is repeated.
 #[must_use = "a call does nothing unless it is awaited or sent"]
 pub struct Call<'a, A: Handler<M>, M: Message> {
-    reference: &'a ActorRef<A>,
-    message: M,
+    pub(crate) reference: &'a ActorRef<A>,
+    pub(crate) message: M,
     deadline: Option<Duration>,
+    pub(crate) key: Option<Arc<[u8]>>,
 }
 
 impl<'a, A: Handler<M>, M: Message> Call<'a, A, M> {
     /// A call of `message` to the actor.
     pub const fn new(reference: &'a ActorRef<A>, message: M) -> Self {
-        Self { reference, message, deadline: None }
+        Self { reference, message, deadline: None, key: None }
     }
 
     /// Changes how long the caller waits for the answer; the default is the node's, 30 s.
@@ -158,10 +49,10 @@ impl<'a, A: Handler<M>, M: Message> Call<'a, A, M> {
         self
     }
 
-    /// Sends the message without waiting for the handler. It runs at most once; if it is lost on the way, or
-    /// refuses, nobody hears of it.
+    /// Sends the message without waiting for the handler. Unless both ends are durable it runs at most once; if it
+    /// is lost on the way, or refuses, nobody hears of it.
     pub fn send(self) -> SendFuture {
-        SendFuture(send(self.reference, self.message, self.deadline))
+        SendFuture(send(self))
     }
 }
 
@@ -170,7 +61,8 @@ impl<'a, A: Handler<M>, M: Message> IntoFuture for Call<'a, A, M> {
     type IntoFuture = CallFuture<'a, A, M>;
 
     fn into_future(self) -> CallFuture<'a, A, M> {
-        CallFuture { reference: self.reference, stage: Stage::Start(Some(self.message), self.deadline) }
+        let Self { reference, message, deadline, key } = self;
+        CallFuture { reference, stage: Stage::Start(Some(Asked { message, deadline, key })) }
     }
 }
 
@@ -205,8 +97,16 @@ pub struct CallFuture<'a, A: Handler<M>, M: Message> {
 }
 
 enum Stage<M: Message> {
-    Start(Option<M>, Option<Duration>),
+    Start(Option<Asked<M>>),
+    /// The caller is a durable handler that has built on steps which are not committed.
+    Settling(Option<Asked<M>>, oneshot::Receiver<Result<(), Failure>>),
     Waiting(oneshot::Receiver<Outcome<M>>),
+}
+
+struct Asked<M> {
+    message: M,
+    deadline: Option<Duration>,
+    key: Option<Arc<[u8]>>,
 }
 
 impl<A: Handler<M>, M: Message> Unpin for CallFuture<'_, A, M> {}
@@ -216,20 +116,58 @@ impl<A: Handler<M>, M: Message> Future for CallFuture<'_, A, M> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Outcome<M>> {
         let this = self.get_mut();
-        if let Stage::Start(message, deadline) = &mut this.stage {
-            ready!(this.reference.host().spawn().poll_proceed(cx));
-            let message = message.take().expect("a call starts once");
-            let deadline = *deadline;
-            match start(this.reference, message, deadline, cx) {
+        loop {
+            let started = match &mut this.stage {
+                Stage::Start(asked) => {
+                    ready!(this.reference.host().spawn().poll_proceed(cx));
+                    let mut asked = asked.take().expect("a call starts once");
+                    match this.reference.notes() {
+                        None => start(this.reference, asked, cx),
+                        Some(notes) => match settle(this.reference, notes, &mut asked) {
+                            Ok(settled) => {
+                                this.stage = Stage::Settling(Some(asked), settled);
+                                continue;
+                            }
+                            Err(failure) => return Poll::Ready(Err(failure.into())),
+                        },
+                    }
+                }
+                Stage::Settling(asked, settled) => match ready!(settled.poll_unpin(cx)) {
+                    Ok(Ok(())) => start(this.reference, asked.take().expect("a call starts once"), cx),
+                    Ok(Err(failure)) => return Poll::Ready(Err(unsettled(&failure).into())),
+                    Err(oneshot::Canceled) => return Poll::Ready(Err(dropped())),
+                },
+                Stage::Waiting(answer) => {
+                    let answer = ready!(answer.poll_unpin(cx));
+                    return Poll::Ready(answer.unwrap_or_else(|oneshot::Canceled| Err(dropped())));
+                }
+            };
+            match started {
                 Started::Done(outcome) => return Poll::Ready(outcome),
                 Started::Waiting(answer) => this.stage = Stage::Waiting(answer),
             }
         }
-        let Stage::Waiting(answer) = &mut this.stage else {
-            unreachable!("a started call waits");
-        };
-        answer.poll_unpin(cx).map(|answer| answer.unwrap_or_else(|oneshot::Canceled| Err(dropped())))
     }
+}
+
+/// Notes the call of a durable handler, and has it wait for what the handler has built on.
+fn settle<A: Handler<M>, M: Message>(
+    reference: &ActorRef<A>,
+    notes: &Notes,
+    asked: &mut Asked<M>,
+) -> Result<oneshot::Receiver<Result<(), Failure>>, Failure> {
+    reference.check_chain()?;
+    let Asking { key, settled } = notes.ask(reference.host().as_ref(), A::DURABLE)?;
+    if asked.key.is_none() {
+        asked.key = key;
+    }
+    Ok(settled)
+}
+
+/// The call was not made.
+fn unsettled(failure: &Failure) -> Failure {
+    let detail = format!("the handler has built on a step that was not committed: {failure}");
+    Failure::new(FailureCode::NotDelivered, detail)
 }
 
 impl<A: Handler<M>, M: Message> fmt::Debug for CallFuture<'_, A, M> {
@@ -250,10 +188,13 @@ enum Started<M: Message> {
 
 fn start<A: Handler<M>, M: Message>(
     reference: &ActorRef<A>,
-    message: M,
-    deadline: Option<Duration>,
+    asked: Asked<M>,
     cx: &mut TaskContext<'_>,
 ) -> Started<M> {
+    let Asked { message, deadline, mut key } = asked;
+    if let Err(failure) = check_key(key.as_deref()) {
+        return Started::Done(Err(failure.into()));
+    }
     if let Err(failure) = reference.check_chain() {
         return Started::Done(Err(failure.into()));
     }
@@ -265,11 +206,16 @@ fn start<A: Handler<M>, M: Message>(
         let message = message.take().expect("the message is taken once");
         let (sink, receiver) = oneshot::channel();
         answer = Some(receiver);
-        let header = reference.header(M::METHOD, deadline, false);
+        let header = reference.header(M::METHOD, deadline, false, key.take());
         Box::new(TypedJob::<A, M, _>::new(header, message, TypedSink(Some(sink))))
     };
     match reference.enter(|| job()) {
         Some((_, Entered::Queued)) => {}
+        Some((activation, Entered::Took(state))) if A::DURABLE && reference.runs_inline() => {
+            // It may wait for its commit long after its turn, so it needs the way back in any case.
+            let turns = if reference.chain().is_empty() { TURNS_AT_ONCE_MAX } else { 1 };
+            Background::with(&activation, job().start(state, &activation)).run_here(turns, cx);
+        }
         Some((activation, Entered::Took(state))) if reference.runs_inline() => {
             let message = message.take().expect("the message is taken once");
             let chain = reference.chain();
@@ -307,13 +253,17 @@ fn run_here<A: Handler<M>, M: Message>(
     }
 }
 
-fn send<A: Handler<M>, M: Message>(
-    reference: &ActorRef<A>,
-    message: M,
-    deadline: Option<Duration>,
-) -> Result<(), CallError> {
-    let header = reference.header(M::METHOD, reference.deadline(deadline), true);
-    let mut job = Some(Box::new(TypedJob::<A, M, _>::new(header, message, TypedSink(None))));
+fn send<A: Handler<M>, M: Message>(call: Call<'_, A, M>) -> Result<(), CallError> {
+    let Call { reference, message, deadline, key } = call;
+    check_key(key.as_deref())?;
+    let header = reference.header(M::METHOD, reference.deadline(deadline), true, key);
+    let job = Box::new(TypedJob::<A, M, _>::new(header, message, TypedSink(None)));
+    if let Some(notes) = reference.notes() {
+        let arguments = job.encode()?;
+        let (to, method) = (reference.address().clone(), Cow::Borrowed(M::METHOD));
+        return Ok(notes.send(Outgoing { to, method, arguments, durable: A::DURABLE })?);
+    }
+    let mut job = Some(job);
     let mut job = || job.take().expect("the job is taken once");
     match reference.enter(|| job()) {
         Some((_, Entered::Queued)) => {}
@@ -324,4 +274,14 @@ fn send<A: Handler<M>, M: Message>(
         Some((_, Entered::Closed)) | None => Arc::clone(reference.host()).submit(job().into_submission()),
     }
     Ok(())
+}
+
+fn check_key(key: Option<&[u8]>) -> Result<(), Failure> {
+    match key.map_or(0, <[u8]>::len) {
+        0..=KEY_BYTES_MAX => Ok(()),
+        long => {
+            let detail = format!("an idempotency key has {long} bytes, more than {KEY_BYTES_MAX}");
+            Err(Failure::new(FailureCode::BadArguments, detail))
+        }
+    }
 }

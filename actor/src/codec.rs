@@ -14,8 +14,20 @@ pub struct CodecError {
 }
 
 impl CodecError {
-    fn new(reason: impl std::fmt::Display) -> Self {
+    pub(crate) fn new(reason: impl std::fmt::Display) -> Self {
         Self { reason: reason.to_string() }
+    }
+}
+
+impl serde::ser::Error for CodecError {
+    fn custom<T: std::fmt::Display>(reason: T) -> Self {
+        Self::new(reason)
+    }
+}
+
+impl serde::de::Error for CodecError {
+    fn custom<T: std::fmt::Display>(reason: T) -> Self {
+        Self::new(reason)
     }
 }
 

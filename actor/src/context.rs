@@ -9,6 +9,7 @@ use gritmesh_runtime::{ActorAddress, AddressError, BoxFuture, Instant, UnixTime}
 
 use crate::actor::Actor;
 use crate::chain::Chain;
+use crate::durable::notes::Notes;
 use crate::host::Host;
 use crate::reference::ActorRef;
 
@@ -21,6 +22,8 @@ pub struct Context<'a> {
     pub(crate) address: &'a ActorAddress,
     pub(crate) chain: &'a Chain,
     pub(crate) deadline: Option<Instant>,
+    /// Where a durable handler's doings are noted.
+    pub(crate) notes: Option<&'a Arc<Notes>>,
 }
 
 impl Context<'_> {
@@ -42,6 +45,13 @@ impl Context<'_> {
     /// When the caller of this message stops waiting; `None` if nobody waits.
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// What tells this run of this handler from all others and stays the same when it is repeated: the caller's
+    /// idempotency key, the message, the reminder, or else chance. For use as a key in other systems. `None` in a
+    /// volatile actor, which repeats nothing.
+    pub fn invocation(&self) -> Option<&[u8]> {
+        self.notes.map(|notes| &**notes.invocation(self.host.as_ref()))
     }
 
     /// 64 random bits.
@@ -68,14 +78,29 @@ impl Context<'_> {
         self.try_actor::<A>(id).expect("an actor id written in code is valid")
     }
 
+    /// This actor itself, for messages and reminders to it. To await a call to it would be to wait for oneself, and
+    /// is refused.
+    ///
+    /// # Panics
+    /// If this is no handler of `A`.
+    pub fn this<A: Actor>(&self) -> A::Ref {
+        assert_eq!(A::TYPE, self.address.actor_type(), "an actor refers to itself by its own type");
+        self.reference::<A>(self.address.clone())
+    }
+
     /// Another actor of the same tenant.
     ///
     /// # Errors
     /// If `id` is empty, too long, or holds control characters.
     pub fn try_actor<A: Actor>(&self, id: &str) -> Result<A::Ref, AddressError> {
         let address = ActorAddress::in_tenant(self.address.tenant(), A::TYPE, id)?;
+        Ok(self.reference::<A>(address))
+    }
+
+    fn reference<A: Actor>(&self, address: ActorAddress) -> A::Ref {
         let chain = self.chain.then(self.address.clone());
-        Ok(ActorRef::new(Arc::clone(self.host), address, chain).until(self.deadline).into())
+        let reference = ActorRef::new(Arc::clone(self.host), address, chain);
+        reference.within(self.deadline, self.notes.cloned()).into()
     }
 }
 

@@ -8,6 +8,7 @@ use hashbrown::HashTable;
 use parking_lot::RwLock;
 
 use crate::any_activation::AnyActivation;
+use crate::durable::watch::Watch;
 
 /// Parts of the directory, each with a lock of its own: callers on all cores look up at once, and a growing
 /// table moves few entries at a time. A part is a contiguous range of tokens.
@@ -18,12 +19,15 @@ type Partition = RwLock<HashTable<Arc<dyn AnyActivation>>>;
 /// Finds activations by address. Shared by everyone who calls; changed only by activation and deactivation.
 pub struct Directory {
     partitions: Vec<Partition>,
+    /// Here because there is one for each host.
+    watch: Arc<Watch>,
 }
 
 impl Directory {
     /// An empty directory.
     pub fn new() -> Self {
-        Self { partitions: (0..PARTITIONS).map(|_| RwLock::new(HashTable::new())).collect() }
+        let partitions = (0..PARTITIONS).map(|_| RwLock::new(HashTable::new())).collect();
+        Self { partitions, watch: Arc::default() }
     }
 
     /// The activation of an actor.
@@ -75,6 +79,12 @@ impl Directory {
             let dropped = std::mem::take(&mut *partition.write());
             drop(dropped);
         }
+        self.watch.clear();
+    }
+
+    /// The deadlines of those who wait for commits.
+    pub(crate) const fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
     /// How many parts there are to [`Self::visit`].

@@ -3,9 +3,10 @@
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 
-use gritmesh_runtime::{ActorAddress, Clock, Failure, Spawn};
+use gritmesh_runtime::{ActorAddress, Clock, Failure, FailureCode, Spawn, Token};
 
 use crate::directory::Directory;
+use crate::durable::History;
 use crate::submission::{Submission, WireReply};
 
 /// The node around actors.
@@ -44,4 +45,13 @@ pub trait Host: Send + Sync + 'static {
 
     /// A handler panicked.
     fn panicked(&self, address: &ActorAddress, message: &str);
+
+    /// Opens a durable actor that this node leads. Called while its activation loads.
+    ///
+    /// # Errors
+    /// If this node does not lead it, or cannot read it, or keeps nothing at all.
+    fn open(self: Arc<Self>, address: &ActorAddress, _token: Token) -> Result<Box<dyn History>, Failure> {
+        let detail = format!("{address} is durable, and this node keeps nothing");
+        Err(Failure::new(FailureCode::ActivationFailed, detail))
+    }
 }

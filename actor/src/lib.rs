@@ -28,10 +28,13 @@ mod activation;
 mod actor;
 mod any_activation;
 mod call;
+mod call_error;
 mod chain;
 pub mod codec;
+pub mod collections;
 mod context;
 mod directory;
+mod durable;
 mod host;
 mod lifecycle;
 mod mailbox;
@@ -47,10 +50,18 @@ pub mod __private;
 pub use activation::Activation;
 pub use actor::{ActivationError, Actor, ActorOptions, Handler, Message, Method, NoError};
 pub use any_activation::{ActivationPhase, ActivationStatus, AnyActivation, ReleaseGuard};
-pub use call::{Call, CallError, CallFuture, SendFuture};
+pub use call::{Call, CallFuture, SendFuture};
+pub use call_error::CallError;
 pub use chain::Chain;
+pub use collections::{Blob, List, Map, StateError, Value};
 pub use context::Context;
 pub use directory::Directory;
+pub use durable::keeping::{Fields, Keeping, Kept};
+pub use durable::reminder::{Durable, ReminderError, Schedule};
+pub use durable::{
+    Admission, Collection, Draft, Entries, Flushed, FlushedObject, Gate, History, KEY_BYTES_MAX, Late,
+    Origin, Outgoing, REMINDERS_MAX, ReminderChange, ReminderInfo, SENDS_PER_STEP_MAX, STATE_BYTES_MAX,
+};
 pub use gritmesh_actor_macros::{actor, handlers};
 pub use host::Host;
 pub use reference::ActorRef;

@@ -7,9 +7,11 @@ use std::task::{Context as TaskContext, Poll};
 use futures::FutureExt;
 use gritmesh_runtime::{BoxFuture, Instant};
 
-use crate::activation::{Activation, TurnEnd};
+use crate::activation::{Activation, Head, Held, TurnEnd};
 use crate::actor::{ActivationError, Actor};
 use crate::chain::Chain;
+use crate::durable::keeping::Thread;
+use crate::durable::turn::keeping;
 use crate::mailbox::Turn;
 use crate::turn::{contained, panic_message};
 
@@ -35,12 +37,15 @@ impl<A> Turn<A> for LifecycleTurn<A> {
 
 /// Loads the state on behalf of the call at the end of `chain`.
 pub(crate) async fn load<A: Actor>(activation: Arc<Activation<A>>, chain: Chain) -> TurnEnd<A> {
+    if A::DURABLE {
+        return open(&activation);
+    }
     let activating = async {
-        let mut ctx = activation.context(&chain, None);
+        let mut ctx = activation.context(&chain, None, None);
         A::activate(&mut ctx).await
     };
     match AssertUnwindSafe(activating).catch_unwind().await {
-        Ok(Ok(state)) => TurnEnd::State(Box::new(state)),
+        Ok(Ok(state)) => TurnEnd::State(Box::new(Held { state, thread: None })),
         Ok(Err(error)) => TurnEnd::LoadFailed(error),
         Err(panic) => {
             let message = panic_message(panic.as_ref());
@@ -50,15 +55,28 @@ pub(crate) async fn load<A: Actor>(activation: Arc<Activation<A>>, chain: Chain)
     }
 }
 
-pub(crate) async fn deactivate<A: Actor>(activation: Arc<Activation<A>>, mut state: Box<A>) -> TurnEnd<A> {
+/// Loads a durable state, as of its newest step.
+fn open<A: Actor>(activation: &Activation<A>) -> TurnEnd<A> {
+    let Head { host, address, token, .. } = &activation.head;
+    let opened = Arc::clone(host).open(address, *token);
+    match opened.and_then(|history| Thread::load(&keeping::<A>(), history, activation.tie())) {
+        Ok((state, thread)) => TurnEnd::State(Box::new(Held { state, thread: Some(Box::new(thread)) })),
+        Err(failure) => TurnEnd::NotOpened(failure),
+    }
+}
+
+pub(crate) async fn deactivate<A: Actor>(
+    activation: Arc<Activation<A>>,
+    mut held: Box<Held<A>>,
+) -> TurnEnd<A> {
     let chain = Chain::EMPTY;
     let deactivating = async {
-        let mut ctx = activation.context(&chain, None);
-        state.deactivate(&mut ctx).await;
+        let mut ctx = activation.context(&chain, None, None);
+        held.state.deactivate(&mut ctx).await;
     };
     let panic =
         AssertUnwindSafe(deactivating).catch_unwind().await.map_err(|panic| panic_message(panic.as_ref()));
-    let dropped = contained(|| drop(state));
+    let dropped = contained(|| drop(held));
     for message in [panic, dropped].into_iter().filter_map(Result::err) {
         activation.head.host.panicked(&activation.head.address, &message);
     }

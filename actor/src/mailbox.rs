@@ -8,7 +8,7 @@ use std::task::{Context as TaskContext, Poll};
 use futures::FutureExt;
 use gritmesh_runtime::{BoxFuture, Failure, Instant};
 
-use crate::activation::{Activation, Next, TurnEnd};
+use crate::activation::{Activation, Held, Next, TurnEnd};
 use crate::actor::Actor;
 use crate::lifecycle::{LifecycleTurn, deactivate, load};
 use crate::submission::{Header, Submission};
@@ -23,7 +23,7 @@ pub(crate) trait Job<A: Actor>: Send {
     /// Its deadline, and who waits for it.
     fn header(&self) -> &Header;
     /// Begins to run it.
-    fn start(self: Box<Self>, state: Box<A>, activation: &Arc<Activation<A>>) -> Box<dyn Turn<A>>;
+    fn start(self: Box<Self>, held: Box<Held<A>>, activation: &Arc<Activation<A>>) -> Box<dyn Turn<A>>;
     /// Tells the caller that its deadline passed before it ran.
     fn expire(self: Box<Self>);
     /// Tells the caller that it will not run.
@@ -179,7 +179,7 @@ fn turn_for<A: Actor>(next: Next<A>, activation: &Arc<Activation<A>>) -> Option<
 /// A message whose caller stopped waiting before its turn came.
 struct Expired<A: Actor> {
     job: Option<Box<dyn Job<A>>>,
-    state: Option<Box<A>>,
+    state: Option<Box<Held<A>>>,
 }
 
 impl<A: Actor> Turn<A> for Expired<A> {

@@ -12,6 +12,8 @@ use crate::activation::{Activation, Entered};
 use crate::actor::{Actor, Handler, Message};
 use crate::call::Call;
 use crate::chain::{CHAIN_LINKS_MAX, Chain};
+use crate::durable::Origin;
+use crate::durable::notes::Notes;
 use crate::host::Host;
 use crate::mailbox::Job;
 use crate::submission::{Header, INLINE_LINKS_MAX};
@@ -28,6 +30,8 @@ pub struct ActorRef<A: Actor> {
     chain: Chain,
     /// When the caller's own caller stops waiting: calls made for it need not take longer.
     until: Option<Instant>,
+    /// Where the doings of the durable handler that made it are noted.
+    notes: Option<Arc<Notes>>,
     /// Callers that share a reference contend for the actor anyway, so an ordinary lock costs them nothing.
     found: Mutex<Option<Arc<Activation<A>>>>,
 }
@@ -36,13 +40,19 @@ impl<A: Actor> ActorRef<A> {
     /// A reference for a caller at the end of `chain`.
     pub fn new(host: Arc<dyn Host>, address: ActorAddress, chain: Chain) -> Self {
         let token = address.token();
-        Self { host, address, token, chain, until: None, found: Mutex::new(None) }
+        Self { host, address, token, chain, until: None, notes: None, found: Mutex::new(None) }
     }
 
-    /// Lets no call of this reference wait longer than until then.
-    pub(crate) const fn until(mut self, deadline: Option<Instant>) -> Self {
+    /// Makes it the reference of a handler: no call of it waits longer than until then, and a durable handler's are
+    /// noted.
+    pub(crate) fn within(mut self, deadline: Option<Instant>, notes: Option<Arc<Notes>>) -> Self {
         self.until = deadline;
+        self.notes = notes;
         self
+    }
+
+    pub(crate) const fn notes(&self) -> Option<&Arc<Notes>> {
+        self.notes.as_ref()
     }
 
     /// The actor that is referred to.
@@ -82,7 +92,13 @@ impl<A: Actor> ActorRef<A> {
         self.host.clock().now() + after.unwrap_or_else(|| self.host.default_deadline())
     }
 
-    pub(crate) fn header(&self, method: &'static str, deadline: Instant, one_way: bool) -> Header {
+    pub(crate) fn header(
+        &self,
+        method: &'static str,
+        deadline: Instant,
+        one_way: bool,
+        key: Option<Arc<[u8]>>,
+    ) -> Header {
         Header {
             address: self.address.clone(),
             token: self.token,
@@ -90,6 +106,7 @@ impl<A: Actor> ActorRef<A> {
             deadline,
             chain: if one_way { Chain::EMPTY } else { self.chain.clone() },
             one_way,
+            origin: key.map_or(Origin::Call, |key| Origin::Keyed { key }),
         }
     }
 
@@ -136,6 +153,7 @@ impl<A: Actor> Clone for ActorRef<A> {
             token: self.token,
             chain: self.chain.clone(),
             until: self.until,
+            notes: self.notes.clone(),
             found: Mutex::new(self.found.lock().clone()),
         }
     }

@@ -43,7 +43,7 @@ impl Registry {
                 return Err(RegistryError::TwoMethods { name: name.to_owned(), method: method.name() });
             }
         }
-        let info = TypeInfo { name, options: A::options() };
+        let info = TypeInfo { name, options: A::options(), durable: A::DURABLE };
         self.types.insert(name.to_owned(), Arc::new(TypeOf(Arc::new(TypeEntry { info, methods }))));
         Ok(())
     }
@@ -108,6 +108,8 @@ pub struct TypeInfo {
     pub name: &'static str,
     /// Its limits and times.
     pub options: ActorOptions,
+    /// Whether its state is kept.
+    pub durable: bool,
 }
 
 pub(crate) struct TypeEntry<A: Actor> {

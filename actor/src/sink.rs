@@ -6,8 +6,9 @@ use futures::channel::oneshot;
 use gritmesh_runtime::{Failure, FailureCode};
 
 use crate::actor::Message;
-use crate::call::CallError;
+use crate::call_error::CallError;
 use crate::codec::{self, CodecError};
+use crate::durable::Gate;
 use crate::host::Host;
 use crate::submission::WireReply;
 use crate::turn::{Outcome, contained};
@@ -18,6 +19,9 @@ pub(crate) trait Sink<M: Message>: Send + 'static {
     fn finish(self, outcome: Outcome<M>);
     /// The handler ran elsewhere, or nowhere.
     fn relay(self, result: Result<Vec<u8>, Failure>);
+    /// The handler ran here, but that must not be seen yet. What takes time is done now; `encoded` is the outcome as
+    /// bytes, if somebody needed it so already.
+    fn hold(self, outcome: Outcome<M>, encoded: Option<Result<Vec<u8>, Failure>>) -> Gate;
 }
 
 /// To a caller in this process who knows the types.
@@ -33,6 +37,13 @@ impl<M: Message> Sink<M> for TypedSink<M> {
 
     fn relay(self, result: Result<Vec<u8>, Failure>) {
         self.finish(decode_outcome::<M>(result));
+    }
+
+    fn hold(self, outcome: Outcome<M>, _: Option<Result<Vec<u8>, Failure>>) -> Gate {
+        Box::new(move |open| match open {
+            Ok(()) => self.finish(outcome),
+            Err(failure) => self.finish(Err(failure.into())),
+        })
     }
 }
 
@@ -53,22 +64,30 @@ impl<M: Message> Sink<M> for WireSink {
         if let WireReply::None = self.reply {
             return;
         }
-        self.host.answer(self.reply, encode_outcome::<M>(outcome));
+        self.host.answer(self.reply, encode_outcome::<M>(&outcome));
     }
 
     fn relay(self, result: Result<Vec<u8>, Failure>) {
         self.host.answer(self.reply, result);
     }
+
+    fn hold(self, outcome: Outcome<M>, encoded: Option<Result<Vec<u8>, Failure>>) -> Gate {
+        if let WireReply::None = self.reply {
+            return Box::new(|_| ());
+        }
+        let result = encoded.unwrap_or_else(|| encode_outcome::<M>(&outcome));
+        Box::new(move |open| self.host.answer(self.reply, open.and(result)))
+    }
 }
 
-fn encode_outcome<M: Message>(outcome: Outcome<M>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn encode_outcome<M: Message>(outcome: &Outcome<M>) -> Result<Vec<u8>, Failure> {
     match outcome {
-        Ok(reply) => fitting(|| codec::encode(&reply)),
+        Ok(reply) => fitting(|| codec::encode(reply)),
         Err(CallError::Failed(error)) => {
-            let (data, detail) = fitting(|| Ok((codec::encode(&error)?, error.to_string())))?;
+            let (data, detail) = fitting(|| Ok((codec::encode(error)?, error.to_string())))?;
             Err(Failure { data, ..Failure::new(FailureCode::ActorError, detail) })
         }
-        Err(error) => Err(error.into_failure()),
+        Err(error) => Err(error.to_failure()),
     }
 }
 

@@ -9,6 +9,7 @@ use gritmesh_runtime::{ActorAddress, Failure, Incarnation, Instant, NodeId, Toke
 
 use crate::any_activation::AnyActivation;
 use crate::chain::Chain;
+use crate::durable::Origin;
 use crate::turn::WireTurn;
 
 /// Longest chain of calls that run inside each other on one stack. A longer one goes on in a task.
@@ -29,6 +30,8 @@ pub struct Header {
     pub chain: Chain,
     /// Whether nobody waits for an answer.
     pub one_way: bool,
+    /// Why it is made.
+    pub origin: Origin,
 }
 
 impl Header {
@@ -76,7 +79,6 @@ pub trait Payload: Send {
 }
 
 /// Where the answer to a call that came as bytes goes.
-#[derive(Debug)]
 pub enum WireReply {
     /// Nobody waits.
     None,
@@ -91,6 +93,20 @@ pub enum WireReply {
     },
     /// To somebody in this process.
     Local(oneshot::Sender<Result<Vec<u8>, Failure>>),
+    /// To whoever delivers messages and reminders. For those, `Ok` says that the step that read it is committed,
+    /// whatever the handler answered, and a failure that it was not read, or not surely: it has to come again.
+    Told(Box<dyn FnOnce(Result<Vec<u8>, Failure>) + Send>),
+}
+
+impl fmt::Debug for WireReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Peer { peer, slot, incarnation } => write!(f, "Peer({peer}, {slot}, {incarnation:?})"),
+            Self::Local(_) => f.write_str("Local"),
+            Self::Told(_) => f.write_str("Told"),
+        }
+    }
 }
 
 /// A call whose arguments are bytes: from a peer, from HTTP, from the command line.
@@ -119,6 +135,7 @@ impl Payload for DynamicPayload {
             deadline: header.deadline,
             chain: header.chain,
             one_way: header.one_way,
+            origin: header.origin,
             reply: self.reply,
         });
     }

@@ -9,11 +9,14 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use futures::FutureExt;
 use gritmesh_runtime::{BoxFuture, Failure, FailureCode, Instant};
 
-use crate::activation::{Activation, Entered, TurnEnd, overloaded};
+use crate::activation::{Activation, Entered, Held, TurnEnd, overloaded};
 use crate::actor::{Actor, Handler, Message};
 use crate::any_activation::AnyActivation;
-use crate::call::CallError;
+use crate::call_error::CallError;
 use crate::chain::Chain;
+use crate::durable::Origin;
+use crate::durable::letter::Letter;
+use crate::durable::turn::DurableTurn;
 use crate::mailbox::{Background, Job, TURNS_AT_ONCE_MAX, Turn};
 use crate::sink::{Sink, WireSink};
 use crate::submission::{Header, Payload, Submission, WireReply};
@@ -34,6 +37,8 @@ pub struct WireTurn<'a> {
     pub chain: Chain,
     /// Whether nobody waits for an answer.
     pub one_way: bool,
+    /// Why it is made.
+    pub origin: Origin,
     /// Where the answer goes.
     pub reply: WireReply,
 }
@@ -41,22 +46,22 @@ pub struct WireTurn<'a> {
 /// Runs a message to its end.
 pub(crate) async fn run<A: Handler<M>, M: Message>(
     activation: Arc<Activation<A>>,
-    mut state: Box<A>,
+    mut held: Box<Held<A>>,
     message: M,
     chain: Chain,
     deadline: Option<Instant>,
 ) -> (TurnEnd<A>, Outcome<M>) {
     let handling = async {
-        let mut ctx = activation.context(&chain, deadline);
-        state.handle(message, &mut ctx).await
+        let mut ctx = activation.context(&chain, deadline, None);
+        held.state.handle(message, &mut ctx).await
     };
     match AssertUnwindSafe(handling).catch_unwind().await {
-        Ok(outcome) => (TurnEnd::State(state), outcome.map_err(CallError::Failed)),
+        Ok(outcome) => (TurnEnd::State(held), outcome.map_err(CallError::Failed)),
         Err(panic) => {
             let message = panic_message(panic.as_ref());
             activation.head.host.panicked(&activation.head.address, &message);
             // The state may be half changed, and dropping it may panic once more.
-            let _ = contained(|| drop(state));
+            let _ = contained(|| drop(held));
             (TurnEnd::Panicked, Err(CallError::Panicked { detail: message }))
         }
     }
@@ -89,11 +94,14 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> TypedJob<A, M, S> {
         Submission { header: self.header.clone(), payload: self }
     }
 
-    fn begin(self, state: Box<A>, activation: &Arc<Activation<A>>) -> SinkTurn<A, M, S> {
+    fn begin(self, held: Box<Held<A>>, activation: &Arc<Activation<A>>) -> Box<dyn Turn<A>> {
+        if A::DURABLE {
+            return Box::new(DurableTurn::new(activation, held, self.message, self.header, self.sink));
+        }
         let Header { chain, deadline, one_way, .. } = self.header;
         let caller_waits = (!one_way).then_some(deadline);
-        let future = run(Arc::clone(activation), state, self.message, chain, caller_waits);
-        SinkTurn::new(Box::pin(future), self.sink, caller_waits)
+        let future = run(Arc::clone(activation), held, self.message, chain, caller_waits);
+        Box::new(SinkTurn::new(Box::pin(future), self.sink, caller_waits))
     }
 
     /// Runs the message, or queues it, or sends it back to the host.
@@ -106,7 +114,7 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> TypedJob<A, M, S> {
         match activation.enter(|| Box::new(take())) {
             Entered::Queued => {}
             Entered::Took(state) => {
-                let turn = Box::new(take().begin(state, activation));
+                let turn = take().begin(state, activation);
                 let background = Background::with(activation, turn);
                 match inline {
                     true => background.run_here(turns, &mut TaskContext::from_waker(Waker::noop())),
@@ -127,8 +135,8 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> Job<A> for TypedJob<A, M, S> {
         &self.header
     }
 
-    fn start(self: Box<Self>, state: Box<A>, activation: &Arc<Activation<A>>) -> Box<dyn Turn<A>> {
-        Box::new(self.begin(state, activation))
+    fn start(self: Box<Self>, held: Box<Held<A>>, activation: &Arc<Activation<A>>) -> Box<dyn Turn<A>> {
+        self.begin(held, activation)
     }
 
     fn expire(self: Box<Self>) {
@@ -211,16 +219,15 @@ impl<A: Actor, M: Message, S: Sink<M>> Turn<A> for SinkTurn<A, M, S> {
 
 /// Decodes a call that came as bytes and brings it into the activation.
 pub(crate) fn enter_wire<A: Handler<M>, M: Message>(activation: &Arc<Activation<A>>, call: WireTurn<'_>) {
-    let sink = WireSink::new(Arc::clone(&activation.head.host), call.reply);
     let decoded = contained(|| M::decode(call.arguments).map_err(|error| error.to_string()));
     let message = match decoded.and_then(|message| message) {
         Ok(message) => message,
         Err(reason) => {
             let detail = format!("the arguments of `{}::{}` do not fit: {reason}", A::TYPE, M::METHOD);
-            let failure = Failure::new(FailureCode::BadArguments, detail);
-            return Sink::<M>::relay(sink, Err(failure));
+            return refuse_wire(activation, call, Failure::new(FailureCode::BadArguments, detail));
         }
     };
+    let sink = WireSink::new(Arc::clone(&activation.head.host), call.reply);
     let header = Header {
         address: activation.head.address.clone(),
         token: activation.head.token,
@@ -228,6 +235,15 @@ pub(crate) fn enter_wire<A: Handler<M>, M: Message>(activation: &Arc<Activation<
         deadline: call.deadline,
         chain: call.chain,
         one_way: call.one_way,
+        origin: call.origin,
     };
     TypedJob::<A, M, _>::new(header, message, sink).enter(activation);
+}
+
+/// Ends a call that cannot be read. A message that is to be read once and in order has its turn all the same.
+pub(crate) fn refuse_wire<A: Actor>(activation: &Arc<Activation<A>>, call: WireTurn<'_>, why: Failure) {
+    match A::DURABLE && call.origin.is_delivery() {
+        true => Letter::enter(activation, call, why),
+        false => activation.head.host.answer(call.reply, Err(why)),
+    }
 }

@@ -1,12 +1,12 @@
-//! The floor of remote calls: one long-lived libp2p stream with numbered, length-prefixed frames, and nothing else.
+//! The floors of what goes over the network: one long-lived libp2p stream with numbered, length-prefixed frames, or
+//! with as many bytes as it takes, and nothing else.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux};
@@ -15,6 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/gritmesh-bench/floor/1");
+/// The stream that is only written to.
+const FLOOD: StreamProtocol = StreamProtocol::new("/gritmesh-bench/flood/1");
+/// What the other side writes at a time.
+const FLOOD_BLOCK: usize = 64 * 1024;
 const HEADER_BYTES: usize = 12;
 const WRITES_WAITING: usize = 4096;
 
@@ -27,7 +31,7 @@ fn swarm() -> Result<Swarm<libp2p_stream::Behaviour>> {
         .build())
 }
 
-/// The child process: echoes every frame.
+/// The child process: echoes every frame, and floods whoever asks for it.
 pub(crate) fn serve() -> Result<()> {
     crate::load::runtime()?.block_on(async {
         let mut swarm = swarm()?;
@@ -37,6 +41,12 @@ pub(crate) fn serve() -> Result<()> {
             while let Some((_, stream)) = incoming.next().await {
                 let (reader, writer) = tokio::io::split(stream.compat());
                 tokio::spawn(echo(reader, writer));
+            }
+        });
+        let mut thirsty = swarm.behaviour().new_control().accept(FLOOD)?;
+        tokio::spawn(async move {
+            while let Some((_, stream)) = thirsty.next().await {
+                tokio::spawn(flood(stream.compat()));
             }
         });
         loop {
@@ -63,6 +73,45 @@ async fn echo(mut reader: impl AsyncRead + Unpin, mut writer: impl AsyncWrite + 
     Ok(())
 }
 
+/// Writes as many bytes as it is asked for.
+async fn flood(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
+    let mut left = usize::try_from(stream.read_u64_le().await?)?;
+    let block = vec![7; FLOOD_BLOCK];
+    while left > 0 {
+        let part = left.min(block.len());
+        stream.write_all(&block[..part]).await?;
+        left -= part;
+    }
+    Ok(stream.flush().await?)
+}
+
+/// Bytes per second of one stream in one direction.
+pub(crate) async fn bandwidth(line: &str, bytes: usize) -> Result<f64> {
+    let (mut control, peer) = dial(line).await?;
+    let mut stream = control.open_stream(peer, FLOOD).await?.compat();
+    stream.write_u64_le(bytes as u64).await?;
+    stream.flush().await?;
+    let (started, mut left, mut block) = (Instant::now(), bytes, vec![0; 4 * FLOOD_BLOCK]);
+    while left > 0 {
+        let read = stream.read(&mut block).await?;
+        ensure!(read > 0, "the stream ended early");
+        left = left.saturating_sub(read);
+    }
+    Ok(bytes as f64 / started.elapsed().as_secs_f64())
+}
+
+/// Connects to the child that printed this line, and keeps the connection.
+async fn dial(line: &str) -> Result<(libp2p_stream::Control, PeerId)> {
+    let (address, peer) = line.trim().split_once(' ').context("the child says its address")?;
+    let (address, peer): (Multiaddr, PeerId) = (address.parse()?, peer.parse()?);
+    let mut swarm = swarm()?;
+    swarm.dial(address)?;
+    let control = swarm.behaviour().new_control();
+    while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
+    tokio::spawn(async move { while swarm.next().await.is_some() {} });
+    Ok((control, peer))
+}
+
 /// Where the frame at `at` ends, if it is whole.
 fn frame_at(bytes: &[u8], at: usize) -> Option<usize> {
     let length = u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize;
@@ -83,13 +132,7 @@ pub(crate) struct Floor {
 
 impl Floor {
     pub(crate) async fn connect(line: &str, payload_bytes: usize) -> Result<Self> {
-        let (address, peer) = line.trim().split_once(' ').context("the child says its address")?;
-        let (address, peer): (Multiaddr, PeerId) = (address.parse()?, peer.parse()?);
-        let mut swarm = swarm()?;
-        swarm.dial(address)?;
-        let mut control = swarm.behaviour().new_control();
-        while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
-        tokio::spawn(async move { while swarm.next().await.is_some() {} });
+        let (mut control, peer) = dial(line).await?;
         let stream = control.open_stream(peer, PROTOCOL).await?;
         let (reader, writer) = tokio::io::split(stream.compat());
         let (frames, queue) = mpsc::channel(WRITES_WAITING);
@@ -140,34 +183,4 @@ async fn read(mut reader: impl AsyncRead + Unpin, pending: Pending) -> Result<()
         read.drain(..at);
     }
     Ok(())
-}
-
-/// A child process of this program, ended when dropped.
-#[derive(Debug)]
-pub(crate) struct Role {
-    process: Child,
-    /// The first line it printed.
-    pub(crate) line: String,
-}
-
-impl Role {
-    pub(crate) fn start(role: &str, arguments: &[&str]) -> Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .args(["child", role])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        let output = process.stdout.take().context("the child's output is a pipe")?;
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line)?;
-        anyhow::ensure!(!line.is_empty(), "the child `{role}` ended at once");
-        Ok(Self { process, line })
-    }
-}
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -15,10 +15,11 @@ pub(crate) struct Loaded {
     pub(crate) p99_us: f64,
 }
 
-/// Runs `calls` calls by `callers` tasks. A call that fails ends the measurement.
+/// Runs `calls` calls by `callers` tasks; each is told which caller it is of, and its number among them all. A call
+/// that fails ends the measurement.
 pub(crate) async fn run<F, Fut>(callers: usize, calls: usize, call: F) -> Result<Loaded>
 where
-    F: Fn(usize) -> Fut + Clone + Send + 'static,
+    F: Fn(usize, usize) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = Result<()>> + Send,
 {
     let started = Instant::now();
@@ -27,9 +28,9 @@ where
             let call = call.clone();
             tokio::spawn(async move {
                 let mut latencies = Vec::with_capacity(calls / callers);
-                for _ in 0..calls / callers {
+                for round in 0..calls / callers {
                     let begun = Instant::now();
-                    call(caller).await?;
+                    call(caller, round * callers + caller).await?;
                     latencies.push(u64::try_from(begun.elapsed().as_nanos())?);
                 }
                 anyhow::Ok(latencies)

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use futures::StreamExt;
 
 use crate::figures::Figures;
-use crate::floor::Role;
 use crate::local::{Counter, alone};
+use crate::role::Role;
 
 const ACTORS: usize = 1_000_000;
 
@@ -45,7 +45,12 @@ pub(crate) fn child(_: &[String]) -> Result<()> {
 }
 
 fn resident() -> Result<f64> {
-    let pages = std::fs::read_to_string("/proc/self/statm")?;
+    resident_of(std::process::id())
+}
+
+/// Bytes of a process that are in memory.
+pub(crate) fn resident_of(process: u32) -> Result<f64> {
+    let pages = std::fs::read_to_string(format!("/proc/{process}/statm"))?;
     let pages: f64 = pages.split(' ').nth(1).context("statm has two numbers")?.parse()?;
     Ok(pages * 4096.0)
 }

@@ -7,9 +7,10 @@ use anyhow::Result;
 use gritmesh::Node;
 
 use crate::figures::Figures;
-use crate::floor::{Floor, Role};
+use crate::floor::Floor;
 use crate::load;
 use crate::local::{Counter, CounterRef};
+use crate::role::Role;
 
 const PAYLOAD_BYTES: usize = 100;
 /// Callers, and calls for each measurement with so many.
@@ -34,7 +35,7 @@ async fn floor(figures: &mut Figures) -> Result<()> {
     let floor = Floor::connect(&role.line, PAYLOAD_BYTES).await?;
     for (callers, calls) in LOADS {
         let floor = floor.clone();
-        let loaded = load::run(callers, calls, move |_| {
+        let loaded = load::run(callers, calls, move |_, _| {
             let floor = floor.clone();
             async move { floor.ask().await }
         })
@@ -57,7 +58,7 @@ async fn calls(figures: &mut Figures) -> Result<()> {
     let remote = Arc::new(remote_actors(&node).await?);
     for (callers, calls) in LOADS {
         let remote = Arc::clone(&remote);
-        let loaded = load::run(callers, calls, move |caller| {
+        let loaded = load::run(callers, calls, move |caller, _| {
             let remote = Arc::clone(&remote);
             async move {
                 let actor = &remote[caller % remote.len()];

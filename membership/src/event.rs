@@ -89,7 +89,12 @@ pub enum Effect {
     /// Say this to peers that connect from now on.
     SetHello(Hello),
     /// Write the cluster id to disk, then report [`Event::ClusterPersisted`].
-    PersistCluster(ClusterId),
+    PersistCluster {
+        /// The cluster.
+        cluster: ClusterId,
+        /// Whether this node founds it.
+        founded: bool,
+    },
     /// The view is another one now.
     ViewChanged,
     /// Tell whoever follows the cluster.

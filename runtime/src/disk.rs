@@ -1,38 +1,184 @@
-//! What a node keeps across restarts.
+//! What a node keeps across restarts: keys and values in a few tables, ordered by key.
+//!
+//! **Problem.** Everything durable of a node, from its cluster's id to the logs of all its shards, should reach the
+//! disk by one writer and one sync, and the simulator must be able to stand in for all of it.
+//!
+//! **Design.** A [`Batch`] of [`Change`]s is atomic. Batches reach the disk in the order in which they were given,
+//! so after a crash a first part of them is there: at least up to the last completed one that asked to be synced,
+//! and never a later one without an earlier one. What a batch changes can be read once its completion was called;
+//! before that a reader may see it or not, and whoever cares keeps it in memory meanwhile.
+//!
+//! **Deliberately absent.** Transactions over reads, and iterators that stay open: a [`Snapshot`] is one fixed
+//! state for as long as it is held.
 
+pub mod conformance;
+
+use std::ops::Range;
 use std::sync::Arc;
 
-/// One change: a key gets a value, or loses it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The key, in the words of whoever owns it.
-    pub key: String,
-    /// Its new value; `None` removes it.
-    pub value: Option<Vec<u8>>,
+/// What a record is about. Each table is ordered by its keys alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// The node itself: format, cluster, incarnation.
+    Node = 0,
+    /// Each shard's replica: hard state, members, how far it is applied and cut off.
+    Group = 1,
+    /// Each shard's log entries.
+    Log = 2,
+    /// Heads of actors.
+    Head = 3,
+    /// Grit objects.
+    Object = 4,
+    /// Messages that are not acknowledged yet.
+    Outbox = 5,
+    /// Reminders that are set.
+    Reminder = 6,
+    /// Answers that were given under an idempotency key.
+    Answer = 7,
+    /// Messages that cannot be delivered.
+    Letter = 8,
+    /// Actors that are paused, and why.
+    Paused = 9,
 }
 
-/// Called once when a write has reached the disk, or has failed.
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 10] = [
+        Self::Node,
+        Self::Group,
+        Self::Log,
+        Self::Head,
+        Self::Object,
+        Self::Outbox,
+        Self::Reminder,
+        Self::Answer,
+        Self::Letter,
+        Self::Paused,
+    ];
+
+    /// The tables of actors, whose keys begin with the token, eight bytes big-endian: a shard is one range of keys
+    /// in each.
+    pub const OF_ACTORS: [Self; 7] =
+        [Self::Head, Self::Object, Self::Outbox, Self::Reminder, Self::Answer, Self::Letter, Self::Paused];
+
+    /// The table's name on the disk. Never changes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Group => "group",
+            Self::Log => "log",
+            Self::Head => "head",
+            Self::Object => "object",
+            Self::Outbox => "outbox",
+            Self::Reminder => "reminder",
+            Self::Answer => "answer",
+            Self::Letter => "letter",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// One change of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A key gets a value.
+    Put {
+        /// Where.
+        table: Table,
+        /// The key.
+        key: Vec<u8>,
+        /// Its value. Shared, since what is written is often still in use.
+        value: Arc<[u8]>,
+    },
+    /// A key loses its value, if it has one.
+    Delete {
+        /// Where.
+        table: Table,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// All keys from the first, included, to the second, excluded, lose their values.
+    DeleteRange {
+        /// Where.
+        table: Table,
+        /// The first key of the range.
+        from: Vec<u8>,
+        /// The first key behind the range.
+        to: Vec<u8>,
+    },
+}
+
+impl Change {
+    /// A put of bytes.
+    pub fn put(table: Table, key: impl Into<Vec<u8>>, value: impl Into<Arc<[u8]>>) -> Self {
+        Self::Put { table, key: key.into(), value: value.into() }
+    }
+
+    /// A delete.
+    pub fn delete(table: Table, key: impl Into<Vec<u8>>) -> Self {
+        Self::Delete { table, key: key.into() }
+    }
+}
+
+/// Changes that happen together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// In this order.
+    pub changes: Vec<Change>,
+    /// Whether it completes only when it is durable, and with it all batches before it.
+    pub sync: bool,
+}
+
+impl Batch {
+    /// A batch that completes when it is durable.
+    pub const fn synced(changes: Vec<Change>) -> Self {
+        Self { changes, sync: true }
+    }
+}
+
+/// Called once when a batch has been written, or has failed.
 pub type Persisted = Box<dyn FnOnce(Result<(), DiskError>) + Send>;
 
-/// Durable keys and values of one node.
-///
-/// A write is atomic and durable when its completion says so, not earlier: after a crash an unfinished write
-/// may be there or not. Completions come in the order of the writes.
-pub trait Disk: Send + Sync {
-    /// Reads one key, at start only: it blocks.
+/// A key and its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
+/// Reading. Blocks for as long as the disk takes, which is why machines read only what is small.
+pub trait Reads: Send + Sync {
+    /// The value of a key.
     ///
     /// # Errors
-    /// If the disk cannot be read.
-    fn read(&self, key: &str) -> Result<Option<Vec<u8>>, DiskError>;
+    /// If the disk cannot be read, or says itself that the record is damaged.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError>;
 
-    /// Writes records and makes them durable, then calls `done`, possibly on another thread. Never blocks.
-    fn write(&self, records: Vec<Record>, done: Persisted);
+    /// Records of a range in the order of their keys, at most `limit` of them.
+    ///
+    /// # Errors
+    /// If the disk cannot be read, or says itself that a record is damaged.
+    fn scan(&self, table: Table, range: Range<&[u8]>, limit: usize) -> Result<Vec<KeyValue>, DiskError>;
+}
+
+/// One fixed state of the disk: that after some completed batch.
+pub type Snapshot = Arc<dyn Reads>;
+
+/// The durable tables of one node.
+pub trait Disk: Reads {
+    /// Writes a batch, then calls `done`, possibly on another thread. Never blocks. Completions come in the order
+    /// of the batches. A batch that failed may be there after a restart all the same, as after a failed sync,
+    /// unless it failed as [`DiskError::Full`] or [`DiskError::Overloaded`], which change nothing.
+    fn write(&self, batch: Batch, done: Persisted);
+
+    /// The state that the disk has now.
+    ///
+    /// # Errors
+    /// If the disk is closed.
+    fn snapshot(&self) -> Result<Snapshot, DiskError>;
 }
 
 /// Why the disk refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DiskError {
-    /// The operating system's words.
+    /// The operating system's words, or the database's.
     #[error("{operation} `{path}` failed")]
     Io {
         /// What was tried.
@@ -42,6 +188,18 @@ pub enum DiskError {
         /// Why it failed.
         #[source]
         source: Arc<std::io::Error>,
+    },
+    /// There is no room. Nothing was changed.
+    #[error("the disk is full")]
+    Full,
+    /// Too many batches wait already. Nothing was changed.
+    #[error("too much waits for the disk")]
+    Overloaded,
+    /// A record does not match its checksum.
+    #[error("{detail}")]
+    Corrupt {
+        /// Which, as far as that is known.
+        detail: String,
     },
     /// The process is going down.
     #[error("the disk is closed")]

@@ -53,11 +53,19 @@ pub enum FailureCode {
     ActorError,
     /// The answer could not be understood by the caller; the handler ran.
     BadAnswer,
+    /// The replicas of the actor's shard that can be reached are no majority; the call did not run.
+    NoQuorum,
+    /// The disk of the node that leads the shard is full; nothing was changed.
+    DiskFull,
+    /// The actor is paused, because it kept failing or because an operator said so; the call did not run.
+    Paused,
+    /// A message between durable actors came before one that was sent earlier; it did not run, and comes again.
+    Early,
 }
 
 impl FailureCode {
     /// Every code, for tables and documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::NotDelivered,
         Self::Unknown,
         Self::Overloaded,
@@ -71,6 +79,10 @@ impl FailureCode {
         Self::Panicked,
         Self::ActorError,
         Self::BadAnswer,
+        Self::NoQuorum,
+        Self::DiskFull,
+        Self::Paused,
+        Self::Early,
     ];
 
     /// The code as it stands in problem documents, logs and metrics. Never changes.
@@ -89,6 +101,10 @@ impl FailureCode {
             Self::Panicked => "panicked",
             Self::ActorError => "actor_error",
             Self::BadAnswer => "bad_answer",
+            Self::NoQuorum => "no_quorum",
+            Self::DiskFull => "disk_full",
+            Self::Paused => "paused",
+            Self::Early => "early",
         }
     }
 
@@ -102,7 +118,11 @@ impl FailureCode {
             | Self::UnknownMethod
             | Self::BadArguments
             | Self::BadAddress
-            | Self::ActivationFailed => true,
+            | Self::ActivationFailed
+            | Self::NoQuorum
+            | Self::DiskFull
+            | Self::Paused
+            | Self::Early => true,
             Self::Unknown | Self::TooLarge | Self::Panicked | Self::ActorError | Self::BadAnswer => false,
         }
     }

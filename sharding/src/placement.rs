@@ -1,245 +1,309 @@
-//! Where a call goes: the table and the hosted types, prepared for looking up.
+//! Spreads what is known of the shards and tells their leaders where they should be.
 //!
-//! **Problem.** Every call asks, so the answer must cost some tens of nanoseconds, take no lock and not
-//! allocate; and not every node hosts every type.
+//! **Problem.** Members come, go, flap and disagree about each other. Every node should know soon who leads
+//! which shard, and every shard should be kept and led by the nodes that the ring proposes, without anybody
+//! who decides for all.
 //!
-//! **Design.** Two immutable values. [`Hosting`] is built when the view changes: nodes with equal type lists
-//! form a class, and each type knows which classes host it. [`Routing`] is built when the table changes,
-//! which is more often and therefore cheap: it adds to each shard its leader's class. A call then costs two
-//! binary searches.
+//! **Design.** Who keeps and who leads a shard is decided by the shard's own log, through its quorum. This
+//! machine only does what is left around that, on every node alike:
 //!
-//! A type that the shard's leader does not host goes to the first node in ring order that does. Leaving nodes
-//! out does not change the order of the others, so that node is looked up on a ring of the hosts alone.
+//! * It keeps the [`ShardTable`]: what a local replica reports about its shard is taken in and broadcast, what
+//!   others say is taken in if it is newer. What gossip loses, anti-entropy repairs: every node compares a
+//!   hash of its table with a random peer every two seconds, and at once with peers that appear.
+//! * For the shards that are led here it compares the table with the proposal, and asks the leader to move
+//!   towards it. Only a leader asks, and only itself, so views that differ cost detours and nothing else.
 //!
-//! A node whose types are not known yet is believed to host everything where it leads: that is true in a
-//! cluster of one application, and a wrong guess costs one refusal that names the right node. It is not
-//! chosen in a leader's place while some node is known to host the type.
+//! ```text
+//!   Candidates ─► proposal ─┐
+//!                           ├─► goal of each shard led here ─► Want ─► replica ─┐
+//!   Own, gossip ─► table ───┘                                                   │ voters change,
+//!        ▲                                                                      │ another one leads
+//!        └────────────────────────────── Own, Lost ◄────────────────────────────┘
+//! ```
+//!
+//! **When a node dies** its shards elect other leaders at once, but it stays a voter: it may be back in a
+//! moment, and a copy of its data is expensive. After [`Options::replace_after`] another node takes its place,
+//! if there is one. Deaths never make a set of voters smaller, since fewer voters only lower what the shard
+//! survives; a node that drains or has left is let go.
+//!
+//! **Deliberately absent.** Truth, and knowledge of how a replica gets where it is wanted.
+
+mod absences;
+mod event;
+mod exchange;
+mod goals;
+mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::time::Duration;
 
-use gritmesh_runtime::{Epoch, NodeId, ShardId, Token};
+use gritmesh_runtime::{Instant, NodeId, Rng, ShardId};
 
-use crate::ring::{Ring, RingMember};
-use crate::table::{ShardTable, place_of};
+use crate::table::{Adopted, Descriptor, ShardTable};
+use absences::Absences;
+pub use event::{Candidate, Effect, Event};
+use exchange::Exchange;
+use goals::Proposal;
+pub use goals::{Missing, Move};
+use orders::{Order, Settling};
 
-/// A member of the cluster, as far as routing calls is concerned.
+/// Shards that a leader moves at the same time. Each may copy its whole state to another node, so a node that
+/// gives half of its shards away does so in portions. Further ones wait for their turn.
+pub const MOVES_AT_ONCE: usize = 16;
+
+/// Voters that a shard should have: the fewest that survive the loss of one.
+pub const REPLICATION_DEFAULT: usize = 3;
+
+/// What an operator may tune about [`Placement`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
-    /// The node.
-    pub node: NodeId,
-    /// Its share of the types that it hosts and a shard's leader does not.
-    pub weight: u16,
-    /// Whether it is believed to live. A suspected member is.
-    pub alive: bool,
-    /// The actor types it hosts, in any order; `None` if that is not known yet.
-    pub types: Option<Arc<[String]>>,
+pub struct Options {
+    /// Voters of each shard, as soon as there are enough nodes.
+    pub replication: usize,
+    /// How long the view must be unchanged before shards move between living nodes.
+    pub settle_moves: Duration,
+    /// How long a node must be down, as seen from here, before others replace it.
+    pub replace_after: Duration,
+    /// Time between two comparisons of tables with a peer, on average.
+    pub summary_period: Duration,
+    /// Shards that this node moves at the same time.
+    pub moves_at_once: usize,
 }
 
-/// Where a call goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// To this node.
-    Node {
-        /// The node.
-        node: NodeId,
-        /// The shard that the token falls into.
-        shard: ShardId,
-        /// The shard's epoch.
-        epoch: Epoch,
-    },
-    /// Nowhere: no living node hosts the type.
-    Unhosted {
-        /// The type.
-        actor_type: String,
-    },
-    /// Nowhere for now: the shard's leader is gone and its successor is not known yet.
-    NoLeader {
-        /// The shard.
-        shard: ShardId,
-    },
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            replication: REPLICATION_DEFAULT,
+            settle_moves: Duration::from_millis(200),
+            replace_after: Duration::from_secs(30),
+            summary_period: Duration::from_secs(2),
+            moves_at_once: MOVES_AT_ONCE,
+        }
+    }
 }
 
-/// Who hosts which types, for one view.
+/// The machine that knows where every shard is and where it should be.
 #[derive(Debug)]
-pub struct Hosting {
-    /// Living nodes and their classes.
-    classes: BTreeMap<NodeId, Class>,
-    /// Sorted by name.
-    types: Vec<TypeHosts>,
-    /// For types that no node is known to host: the nodes of which nothing is known.
-    unlisted: TypeHosts,
+pub struct Placement {
+    me: NodeId,
+    options: Options,
+    table: Option<ShardTable>,
+    candidates: BTreeMap<NodeId, Candidate>,
+    absences: Absences,
+    /// What the local replicas that lead have said of themselves. At most one for each shard of the table.
+    own: BTreeMap<ShardId, Descriptor>,
+    /// Shards of which there is a local replica.
+    held: BTreeSet<ShardId>,
+    /// What the local leaders were asked for and have not reached yet.
+    orders: BTreeMap<ShardId, Order>,
+    exchange: Exchange,
+    settling: Option<Settling>,
+    /// Where everything should be, for the current candidates; `None` until it is computed.
+    proposal: Option<Proposal>,
+    drain: Drain,
+    review: Review,
+    table_changed: bool,
 }
 
-/// Nodes with the same list of types. Class 0 holds those whose list is not known.
-type Class = u16;
-
-const UNKNOWN: Class = 0;
-
-#[derive(Debug)]
-struct TypeHosts {
-    name: String,
-    /// By class, whether its nodes host the type or may be believed to.
-    hosted_by: Vec<bool>,
-    /// Who is known to host it.
-    nodes: Arc<[NodeId]>,
-    /// `nodes` in ring order; `None` if every living node hosts the type, so that every leader does.
-    ring: Option<Arc<Ring>>,
+/// How far this node is with giving everything away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drain {
+    No,
+    Draining,
+    Drained,
 }
 
-impl Hosting {
-    /// What the hosts' lists amount to. Costs a millisecond for every ten nodes that host what others do not.
-    pub fn new(hosts: impl IntoIterator<Item = Host>) -> Self {
-        let hosts: BTreeMap<NodeId, Host> =
-            hosts.into_iter().filter(|host| host.alive).map(|host| (host.node, host)).collect();
-        let (classes, lists) = classify(&hosts);
-        let mut rings = Rings { hosts: &hosts, built: BTreeMap::new() };
-        let names: BTreeSet<&str> = lists.iter().flatten().copied().collect();
-        let type_hosts = |name: &str| {
-            let mut hosted_by: Vec<bool> = lists.iter().map(|list| list.contains(name)).collect();
-            hosted_by[usize::from(UNKNOWN)] = true;
-            let known = |class: &Class| *class != UNKNOWN && hosted_by[usize::from(*class)];
-            let nodes: Vec<NodeId> =
-                classes.iter().filter(|(_, class)| known(class)).map(|(node, _)| *node).collect();
-            let ring = (nodes.len() < classes.len()).then(|| rings.of(&nodes, Ring::new));
-            TypeHosts { name: name.to_owned(), hosted_by, nodes: nodes.into(), ring }
-        };
-        let types = names.into_iter().map(type_hosts).collect();
-        let unknown: Vec<NodeId> =
-            classes.iter().filter(|(_, class)| **class == UNKNOWN).map(|(node, _)| *node).collect();
-        let unlisted = TypeHosts {
-            name: String::new(),
-            hosted_by: (0..lists.len()).map(|class| class == usize::from(UNKNOWN)).collect(),
-            // Half of the cluster may be unknown for a moment, which is not worth an even ring.
-            ring: Some(rings.of(&unknown, Ring::coarse)),
-            nodes: Arc::new([]),
-        };
-        Self { classes, types, unlisted }
-    }
-
-    /// Living nodes that are known to host a type, by key.
-    pub fn hosts_of(&self, actor_type: &str) -> Vec<NodeId> {
-        self.find(actor_type).nodes.to_vec()
-    }
-
-    fn find(&self, actor_type: &str) -> &TypeHosts {
-        match self.types.binary_search_by(|hosts| hosts.name.as_str().cmp(actor_type)) {
-            Ok(place) => &self.types[place],
-            Err(_) => &self.unlisted,
-        }
-    }
+/// When the table has to be compared with the proposal again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Review {
+    Now,
+    /// Nothing to do before, unless an event says otherwise.
+    At(Instant),
+    OnEvent,
 }
 
-/// Puts nodes into classes and returns the classes' lists.
-fn classify(hosts: &BTreeMap<NodeId, Host>) -> (BTreeMap<NodeId, Class>, Vec<BTreeSet<&str>>) {
-    let mut lists: Vec<BTreeSet<&str>> = vec![BTreeSet::new()];
-    let mut numbers: BTreeMap<BTreeSet<&str>, Class> = BTreeMap::new();
-    let mut classes = BTreeMap::new();
-    for (node, host) in hosts {
-        let class = host.types.as_ref().map_or(UNKNOWN, |types| {
-            let list: BTreeSet<&str> = types.iter().map(String::as_str).collect();
-            *numbers.entry(list).or_insert_with_key(|list| {
-                lists.push(list.clone());
-                // With more classes than numbers the rest is treated as unknown, which is only slower.
-                Class::try_from(lists.len() - 1).unwrap_or(UNKNOWN)
-            })
-        });
-        classes.insert(*node, class);
-    }
-    (classes, lists)
-}
-
-/// Rings of sets of nodes: types with the same hosts share one.
-struct Rings<'a> {
-    hosts: &'a BTreeMap<NodeId, Host>,
-    built: BTreeMap<Vec<NodeId>, Arc<Ring>>,
-}
-
-impl Rings<'_> {
-    fn of(&mut self, nodes: &[NodeId], build: fn(Vec<RingMember>) -> Ring) -> Arc<Ring> {
-        if let Some(ring) = self.built.get(nodes) {
-            return ring.clone();
-        }
-        let hosts = || nodes.iter().filter_map(|node| self.hosts.get(node));
-        // Where all that host a type are draining, they still have to do it.
-        let all_drain = hosts().all(|host| host.weight == 0);
-        let member = |host: &Host| RingMember {
-            node: host.node,
-            weight: if all_drain { 1 } else { host.weight },
-            zone: String::new(),
-        };
-        let ring = Arc::new(build(hosts().map(member).collect()));
-        self.built.insert(nodes.to_vec(), ring.clone());
-        ring
-    }
-}
-
-/// The answer to every call's question, for one view and one table.
-#[derive(Clone, Debug)]
-pub struct Routing {
-    hosting: Arc<Hosting>,
-    starts: Vec<u64>,
-    targets: Vec<Target>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Target {
-    shard: ShardId,
-    epoch: Epoch,
-    /// The leader, if it lives.
-    leader: Option<(NodeId, Class)>,
-}
-
-impl Routing {
-    /// Routes by this table.
-    pub fn new(table: &ShardTable, hosting: Arc<Hosting>) -> Self {
-        let living = |leader: NodeId| Some((leader, *hosting.classes.get(&leader)?));
-        let targets = table.shards().iter().map(|shard| Target {
-            shard: shard.id,
-            epoch: shard.epoch,
-            leader: shard.leader.and_then(living),
-        });
-        let targets = targets.collect();
-        Self { starts: table.shards().iter().map(|shard| shard.start.0).collect(), targets, hosting }
-    }
-
-    /// Where a call to an actor of this type at this token goes.
-    pub fn route(&self, token: Token, actor_type: &str) -> Route {
-        let Target { shard, epoch, leader } = self.targets[place_of(&self.starts, token)];
-        let hosts = self.hosting.find(actor_type);
-        match leader {
-            Some((node, class)) if hosts.hosted_by[usize::from(class)] => Route::Node { node, shard, epoch },
-            _ => self.route_elsewhere(token, shard, epoch, leader.is_some(), hosts, actor_type),
+impl Placement {
+    /// The machine of the node `me`, which has no table and knows nobody yet.
+    pub fn new(me: NodeId, options: Options, rng: Rng) -> Self {
+        let exchange = Exchange::new(options.summary_period, rng);
+        let absences = Absences::new(options.replace_after);
+        Self {
+            me,
+            options,
+            table: None,
+            candidates: BTreeMap::new(),
+            absences,
+            own: BTreeMap::new(),
+            held: BTreeSet::new(),
+            orders: BTreeMap::new(),
+            exchange,
+            settling: None,
+            proposal: None,
+            drain: Drain::No,
+            review: Review::OnEvent,
+            table_changed: false,
         }
     }
 
-    /// Living nodes that are known to host a type, by key.
-    pub fn hosts_of(&self, actor_type: &str) -> Vec<NodeId> {
-        self.hosting.hosts_of(actor_type)
-    }
-
-    #[cold]
-    fn route_elsewhere(
-        &self,
-        token: Token,
-        shard: ShardId,
-        epoch: Epoch,
-        led: bool,
-        hosts: &TypeHosts,
-        actor_type: &str,
-    ) -> Route {
-        let host = match &hosts.ring {
-            Some(ring) => ring.first(token),
-            None => hosts.nodes.first().copied(),
-        };
-        match host {
-            None => Route::Unhosted { actor_type: actor_type.to_owned() },
-            // The next leader may host the type; an activation elsewhere would be stopped again at once.
-            Some(_) if !led => Route::NoLeader { shard },
-            Some(node) => Route::Node { node, shard, epoch },
+    /// Takes one event in and appends what has to be done, in order.
+    pub fn handle(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Candidates(candidates) => self.candidates_changed(now, candidates, out),
+            Event::Table(table) => {
+                self.take_in(now, table);
+            }
+            Event::Descriptor(descriptor) => self.adopt(descriptor, out),
+            Event::Own(descriptor) => self.take_in_own(descriptor, out),
+            Event::Lost(shard) => {
+                self.own.remove(&shard);
+                self.review = Review::Now;
+            }
+            Event::Holds { shard, holds: true } => {
+                self.held.insert(shard);
+            }
+            Event::Holds { shard, holds: false } => {
+                self.held.remove(&shard);
+            }
+            Event::Summary { from, hash } => self.compare(now, from, hash, out),
+            Event::TableFrom { from, table } => self.answer_table(now, from, table, out),
+            Event::Drain => self.begin_drain(),
+            Event::Tick => {}
+        }
+        self.review_if_due(now, out);
+        self.finish_drain(out);
+        self.exchange_if_due(now, out);
+        if std::mem::take(&mut self.table_changed) {
+            out.push(Effect::TableChanged);
         }
     }
+
+    /// When [`Event::Tick`] has to come at the latest, if nothing else comes before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let review = match self.review {
+            Review::At(due) => Some(due),
+            Review::Now | Review::OnEvent => None,
+        };
+        review.into_iter().chain(self.exchange.next_due()).min()
+    }
+
+    /// The table, once there is one.
+    pub fn table(&self) -> Option<&ShardTable> {
+        self.table.as_ref()
+    }
+
+    fn candidates_changed(&mut self, now: Instant, candidates: Vec<Candidate>, out: &mut Vec<Effect>) {
+        let candidates: BTreeMap<NodeId, Candidate> =
+            candidates.into_iter().map(|candidate| (candidate.node, candidate)).collect();
+        if candidates == self.candidates {
+            return;
+        }
+        let before = std::mem::replace(&mut self.candidates, candidates);
+        self.absences.view_changed(now, &before, &self.candidates);
+        self.settling = Some(Settling::restart(self.settling, now, self.options.settle_moves));
+        self.proposal = None;
+        self.review = Review::Now;
+        let appeared: Vec<NodeId> = self.alive_peers().filter(|peer| !is_alive(&before, peer)).collect();
+        self.exchange.view_changed(&self.candidates);
+        self.greet(appeared, out);
+    }
+
+    /// Takes in a whole table: the first one as it is, later ones entry by entry. Returns whether the other
+    /// side knows less.
+    fn take_in(&mut self, now: Instant, table: ShardTable) -> bool {
+        let Some(known) = &mut self.table else {
+            let table = self.table.insert(table);
+            // The local replicas may have spoken before.
+            self.own.retain(|_, own| !matches!(table.adopt(own.clone()), Adopted::Refused(_)));
+            self.changed();
+            self.proposal = None;
+            self.settling = Some(Settling::restart(self.settling, now, self.options.settle_moves));
+            return false;
+        };
+        // A table with other ranges is of no use until ranges can change; it was never ours.
+        let merged = known.merge(&table).unwrap_or_default();
+        if !merged.adopted.is_empty() {
+            self.changed();
+        }
+        merged.other_is_behind
+    }
+
+    fn adopt(&mut self, descriptor: Descriptor, out: &mut Vec<Effect>) {
+        let Some(table) = &mut self.table else {
+            // The table that is on its way contains it, or a comparison will bring it.
+            return;
+        };
+        let claimant = descriptor.leader;
+        match table.adopt(descriptor) {
+            Adopted::Newer => self.changed(),
+            Adopted::Stale(known) => self.correct(claimant, known, out),
+            Adopted::Known | Adopted::Refused(_) => {}
+        }
+    }
+
+    /// Takes in what a local replica says of its shard. Where the table knows better already, the replica is
+    /// about to learn it too, and nobody needs to hear the old news.
+    fn take_in_own(&mut self, descriptor: Descriptor, out: &mut Vec<Effect>) {
+        let shard = descriptor.shard;
+        let adopted = self.table.as_mut().map(|table| table.adopt(descriptor.clone()));
+        if let Some(Adopted::Refused(_)) = adopted {
+            return;
+        }
+        if adopted == Some(Adopted::Newer) {
+            self.changed();
+        }
+        self.review = Review::Now;
+        let repeated = self.own.get(&shard) == Some(&descriptor);
+        if !repeated && !matches!(adopted, Some(Adopted::Stale(_))) {
+            out.push(Effect::Broadcast(descriptor.clone()));
+        }
+        if descriptor.leader == Some(self.me) {
+            self.own.insert(shard, descriptor);
+        } else {
+            self.own.remove(&shard);
+        }
+    }
+
+    /// Tells a node that believes to lead a shard of ours that it does not.
+    fn correct(&self, claimant: Option<NodeId>, known: Descriptor, out: &mut Vec<Effect>) {
+        let Some(to) = claimant else { return };
+        if known.leader == Some(self.me) && to != self.me && is_alive(&self.candidates, &to) {
+            out.push(Effect::Tell { to, descriptor: known });
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        if self.drain == Drain::No {
+            self.drain = Drain::Draining;
+            self.proposal = None;
+            self.review = Review::Now;
+        }
+    }
+
+    fn finish_drain(&mut self, out: &mut Vec<Effect>) {
+        let takes =
+            |candidate: &Candidate| candidate.alive && candidate.weight > 0 && candidate.node != self.me;
+        let empty = self.held.is_empty() && self.own.is_empty();
+        if self.drain == Drain::Draining && (empty || !self.candidates.values().any(takes)) {
+            self.drain = Drain::Drained;
+            out.push(Effect::Drained);
+        }
+    }
+
+    fn changed(&mut self) {
+        self.table_changed = true;
+        self.review = Review::Now;
+    }
+
+    fn alive_peers(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let alive = self.candidates.values().filter(|candidate| candidate.alive);
+        alive.map(|candidate| candidate.node).filter(|node| *node != self.me)
+    }
+}
+
+fn is_alive(candidates: &BTreeMap<NodeId, Candidate>, node: &NodeId) -> bool {
+    candidates.get(node).is_some_and(|candidate| candidate.alive)
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

@@ -12,7 +12,7 @@
 //! **How many points.** The share of a member with `v` points spreads by about `1/sqrt(v)` around its fair
 //! share. The worst of 50 members must stay within 10 % for every set of keys, about five standard
 //! deviations, which needs `v` of about 2,500: the worst node of 150 such rings was off by 7.5 %. 50 members
-//! are built in 5 ms, 1,000 in 120 ms and 60 MB. Whole shards are spread by [`propose`](crate::propose),
+//! are built in 5 ms, 1,000 in 120 ms and 60 MB. Whole shards are spread by [`propose_replicas`](crate::propose_replicas),
 //! which counts them and so needs no such precision: it walks a ring with a fortieth of the points.
 //!
 //! **Deliberately absent.** Adding to and removing from a ring: it is rebuilt, which is cheap, and cannot

@@ -3,19 +3,25 @@
 //! **Problem.** Every node holds a copy, learns changes in any order, twice or not at all, and all copies
 //! must end up equal.
 //!
-//! **Design.** The ranges tile the token space. Each carries an epoch and a leader; of two descriptions of a
-//! shard the greater `(epoch, leader, replicas)` is the newer one, on every node. So adopting is commutative,
-//! associative and idempotent, and two sides of a healed partition that reached the same epoch agree without
-//! talking.
+//! **Design.** The ranges tile the token space. What may change about one, its [`Descriptor`], comes from the
+//! shard's own log: elections count its term, changes of its voters its epoch. Of two descriptors of a shard
+//! the greater `(term, epoch, leader, replicas)` is the newer one, on every node. So adopting is commutative,
+//! associative and idempotent. One term has one leader; the order is total all the same, so that copies agree
+//! whatever they are told.
 //!
-//! **Deliberately absent.** Any assumption that ranges are equal, that their number is fixed, or that shard
+//! **Deliberately absent.** Truth. The table says where to ask; a shard's quorum decides. Also absent: any assumption that ranges are equal, that their number is fixed, or that shard
 //! numbers are dense. Splitting itself is absent too: tables with different ranges do not merge.
 
 mod bytes;
+mod descriptor;
+mod error;
 
 use std::collections::BTreeMap;
 
 use gritmesh_runtime::{Epoch, NodeId, ShardId, Token};
+
+pub use descriptor::{Descriptor, Version};
+pub use error::TableError;
 
 /// How many shards a cluster is founded with.
 pub const SHARDS_DEFAULT: u32 = 64;
@@ -30,6 +36,9 @@ pub const REPLICAS_MAX: usize = 7;
 /// Greatest epoch that is believed: a million changes a second for nine years. Without a limit one damaged
 /// number would leave no epoch for the next change.
 pub const EPOCH_MAX: Epoch = Epoch(1 << 48);
+
+/// Greatest term that is believed, for the same reason.
+pub const TERM_MAX: u64 = 1 << 48;
 
 /// Largest encoded table in bytes: [`SHARDS_MAX`] shards without two replicas in common.
 pub const TABLE_BYTES_MAX: usize = 1280 * 1024;
@@ -46,53 +55,35 @@ pub struct Shard {
     pub start: Token,
     /// Last token of the range.
     pub end: Token,
-    /// Counts the changes below.
+    /// Counts the elections of a leader.
+    pub term: u64,
+    /// Counts the changes of the replicas.
     pub epoch: Epoch,
     /// Who runs its actors.
     pub leader: Option<NodeId>,
-    /// Who keeps its data. Today the leader alone.
+    /// Who keeps its data and votes, sorted.
     pub replicas: Vec<NodeId>,
 }
 
 impl Shard {
+    /// How new this is.
+    pub const fn version(&self) -> Version {
+        Version { term: self.term, epoch: self.epoch }
+    }
+
     /// What may change about the shard, as it is told to others.
     pub fn descriptor(&self) -> Descriptor {
-        Descriptor { shard: self.id, epoch: self.epoch, leader: self.leader, replicas: self.replicas.clone() }
+        Descriptor {
+            shard: self.id,
+            version: self.version(),
+            leader: self.leader,
+            replicas: self.replicas.clone(),
+        }
     }
 
     /// Whether a token falls into the range.
     pub fn contains(&self, token: Token) -> bool {
         (self.start..=self.end).contains(&token)
-    }
-}
-
-/// What one node tells another about one shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Descriptor {
-    /// The shard.
-    pub shard: ShardId,
-    /// Counts the changes of what follows.
-    pub epoch: Epoch,
-    /// Who runs its actors.
-    pub leader: Option<NodeId>,
-    /// Who keeps its data.
-    pub replicas: Vec<NodeId>,
-}
-
-impl Descriptor {
-    /// The descriptor of a shard whose leader is its only replica.
-    pub fn led_by(shard: ShardId, epoch: Epoch, leader: NodeId) -> Self {
-        Self { shard, epoch, leader: Some(leader), replicas: vec![leader] }
-    }
-
-    fn check(&self) -> Result<(), TableError> {
-        if self.replicas.len() > REPLICAS_MAX {
-            return Err(TableError::TooManyReplicas { shard: self.shard, replicas: self.replicas.len() });
-        }
-        if self.epoch > EPOCH_MAX {
-            return Err(TableError::EpochTooHigh { shard: self.shard, epoch: self.epoch });
-        }
-        Ok(())
     }
 }
 
@@ -142,6 +133,7 @@ impl ShardTable {
             id: ShardId(index),
             start: Token(boundary(index) as u64),
             end: Token((boundary(index + 1) - 1) as u64),
+            term: 0,
             epoch: Epoch(0),
             leader: None,
             replicas: Vec::new(),
@@ -193,12 +185,12 @@ impl ShardTable {
             return Adopted::Refused(TableError::UnknownShard { shard: descriptor.shard });
         };
         let shard = &mut self.shards[*place];
-        let known = (shard.epoch, shard.leader, shard.replicas.as_slice());
-        match (descriptor.epoch, descriptor.leader, descriptor.replicas.as_slice()).cmp(&known) {
+        let known = (shard.version(), shard.leader, shard.replicas.as_slice());
+        match (descriptor.version, descriptor.leader, descriptor.replicas.as_slice()).cmp(&known) {
             std::cmp::Ordering::Less => Adopted::Stale(shard.descriptor()),
             std::cmp::Ordering::Equal => Adopted::Known,
             std::cmp::Ordering::Greater => {
-                shard.epoch = descriptor.epoch;
+                Version { term: shard.term, epoch: shard.epoch } = descriptor.version;
                 shard.leader = descriptor.leader;
                 shard.replicas = descriptor.replicas;
                 Adopted::Newer
@@ -257,77 +249,6 @@ fn check_tiling(sorted: &[Shard]) -> Result<(), TableError> {
         (_, Some(shard)) => Err(TableError::Ranges { shard: shard.id }),
         (_, None) => Err(TableError::NoShards),
     }
-}
-
-/// Why something is not a shard table, or does not fit one. The table at hand is unchanged.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TableError {
-    /// There is no shard.
-    #[error("a shard table has at least one shard")]
-    NoShards,
-    /// There are too many shards.
-    #[error("the table has {shards} shards; at most {SHARDS_MAX} are allowed")]
-    TooManyShards {
-        /// How many.
-        shards: usize,
-    },
-    /// The ranges leave out a token or overlap.
-    #[error("the ranges do not cover every token exactly once around shard {shard}")]
-    Ranges {
-        /// The first shard that does not fit.
-        shard: ShardId,
-    },
-    /// Two ranges carry the same number.
-    #[error("shard {shard} occurs twice")]
-    DuplicateShard {
-        /// The number.
-        shard: ShardId,
-    },
-    /// A shard has too many replicas.
-    #[error("shard {shard} has {replicas} replicas; at most {REPLICAS_MAX} are allowed")]
-    TooManyReplicas {
-        /// The shard.
-        shard: ShardId,
-        /// How many.
-        replicas: usize,
-    },
-    /// An epoch is beyond [`EPOCH_MAX`].
-    #[error("shard {shard} claims epoch {}, which no cluster reaches", epoch.0)]
-    EpochTooHigh {
-        /// The shard.
-        shard: ShardId,
-        /// The epoch.
-        epoch: Epoch,
-    },
-    /// A descriptor is about a shard that the table does not have.
-    #[error("shard {shard} is not in the table")]
-    UnknownShard {
-        /// The shard.
-        shard: ShardId,
-    },
-    /// Two tables divide the tokens differently.
-    #[error("the tables have different ranges")]
-    OtherRanges,
-    /// The bytes are too many.
-    #[error("{bytes} bytes are too many; at most {limit} are read")]
-    TooLarge {
-        /// How many.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// The bytes are of a format that this build does not know.
-    #[error("format {format} is not known to this build")]
-    Format {
-        /// The number of the format.
-        format: u8,
-    },
-    /// The bytes are not what they claim to be.
-    #[error("malformed bytes: {detail}")]
-    Malformed {
-        /// What was wrong.
-        detail: String,
-    },
 }
 
 #[cfg(test)]

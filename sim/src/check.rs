@@ -1,10 +1,20 @@
 //! The invariants, one file each. All have the same shape: they read the history and name what is wrong.
 
+mod acknowledged_kept;
 mod answered_once;
 mod ends_by_deadline;
+mod linearizable;
+mod minority_refuses;
+mod money_kept;
 mod not_delivered_not_run;
+mod nothing_early;
+mod one_history;
+mod reminders_kept;
+mod replicas_equal;
 mod serves_again;
 mod single_activation;
+#[cfg(test)]
+mod testing;
 mod views_converge;
 
 use gritmesh_runtime::Instant;
@@ -20,9 +30,17 @@ const FINDINGS_MAX: usize = 20;
 /// Runs every checker.
 pub(crate) fn all(history: &History, found: Found<'_>) {
     for check in [
+        acknowledged_kept::check,
         answered_once::check,
         ends_by_deadline::check,
+        linearizable::check,
+        minority_refuses::check,
+        money_kept::check,
         not_delivered_not_run::check,
+        nothing_early::check,
+        one_history::check,
+        reminders_kept::check,
+        replicas_equal::check,
         serves_again::check,
         single_activation::check,
         views_converge::check,

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 
 use self::progress::Progress;
 use crate::options::TraceOptions;
-use crate::run::{Report, RunOptions, Verdict, plan, run};
+use crate::run::{Report, RunOptions, SHARDS, Verdict, plan, run};
 
 /// Failing seeds after which a sweep ends: more tell nothing new.
 const FAILURES_MAX: usize = 10;
@@ -56,6 +56,9 @@ struct Shape {
     /// How many engines each node has
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     engines: u16,
+    /// How many shards the cluster has
+    #[arg(long, default_value_t = SHARDS, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    shards: u32,
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +107,7 @@ impl Shape {
             nodes: self.nodes,
             duration: Duration::from_secs(self.seconds),
             engines: usize::from(self.engines),
+            shards: self.shards,
             ..RunOptions::of_seed(seed)
         }
     }

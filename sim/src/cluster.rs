@@ -29,10 +29,11 @@ const BOOT_POLL: Duration = Duration::from_millis(1);
 /// ```
 /// use gritmesh_actor::{actor, handlers};
 /// use gritmesh_sim::Sim;
+/// use serde::{Deserialize, Serialize};
 /// use std::time::Duration;
 ///
-/// #[actor(volatile, crate = gritmesh_actor)]
-/// #[derive(Default)]
+/// #[actor(crate = gritmesh_actor)]
+/// #[derive(Default, Serialize, Deserialize)]
 /// struct Cart {
 ///     items: Vec<String>,
 /// }
@@ -49,10 +50,15 @@ const BOOT_POLL: Duration = Duration::from_millis(1);
 /// let cart = sim.node(0).unwrap().actor::<Cart>("ann");
 /// assert_eq!(sim.block_on(async { cart.put("tea".into()).await }).unwrap().unwrap(), 1);
 ///
-/// sim.crash(2);
-/// sim.advance(Duration::from_secs(5));
-/// let cart = sim.node(0).unwrap().actor::<Cart>("ann");
-/// assert!(sim.block_on(async { cart.put("jam".into()).await }).unwrap().is_ok());
+/// // Pull the plug of the node that leads the cart's shard.
+/// let place = sim.node(0).unwrap().locate(&"cart/ann".parse().unwrap()).unwrap();
+/// let leader: u16 = place.name[1..].parse().unwrap();
+/// sim.crash(leader);
+/// sim.advance(Duration::from_secs(2));
+///
+/// // Another one leads it now, and the tea is still in it.
+/// let cart = sim.node((leader + 1) % 3).unwrap().actor::<Cart>("ann");
+/// assert_eq!(sim.block_on(async { cart.put("jam".into()).await }).unwrap().unwrap(), 2);
 /// ```
 pub struct Sim {
     world: World,

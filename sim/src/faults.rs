@@ -8,8 +8,8 @@
 //! covers the *safety* phase, in which nothing wrong may happen; every span in it ends by its end. The driver then
 //! calls [`World::calm`](crate::World::calm) for the *liveness* phase, in which the nodes have to recover.
 //!
-//! **Deliberately absent.** What is wrong and what is recovered: that is known to the checkers. Flipped bits on
-//! disk, see the disk's module.
+//! **Deliberately absent.** What is wrong and what is recovered: that is known to the checkers. Bits that flip on two
+//! disks at a time: what was written then may be lost on every replica, and nothing could bring it back.
 
 mod schedule;
 
@@ -64,6 +64,13 @@ pub enum Intervention {
         /// Whether it is full now.
         full: bool,
     },
+    /// Lets bits flip in what is written to a disk, or not any more. What has flipped stays.
+    FlipBits {
+        /// Whose.
+        node: NodeIndex,
+        /// In how many of a million values.
+        per_million: u32,
+    },
 }
 
 /// An intervention and its time.
@@ -106,6 +113,8 @@ pub struct Classes {
     pub disk_errors: bool,
     pub full_disks: bool,
     pub leaves: bool,
+    #[serde(default)]
+    pub flipped_bits: bool,
 }
 
 impl Classes {
@@ -136,6 +145,7 @@ impl Classes {
             disk_errors: on,
             full_disks: on,
             leaves: on,
+            flipped_bits: on,
         }
     }
 
@@ -169,6 +179,7 @@ impl Classes {
         classes.full_disks = rarely();
         // Drawn last, so that older seeds keep their other classes.
         classes.leaves = rng.chance(0.3);
+        classes.flipped_bits = rng.chance(0.1);
         classes
     }
 }
@@ -284,6 +295,10 @@ impl World {
                 let faults = DiskFaults { full: *full, ..self.disk_faults(*node) };
                 self.set_disk_faults(*node, faults);
             }
+            Intervention::FlipBits { node, per_million } => {
+                let flipped_bits = f64::from(*per_million) / 1e6;
+                self.set_disk_faults(*node, DiskFaults { flipped_bits, ..self.disk_faults(*node) });
+            }
         }
         None
     }
@@ -312,6 +327,10 @@ impl fmt::Display for Intervention {
             Self::SlowLink { from, to, factor } => write!(f, "link {from} -> {to} is {factor} times slower"),
             Self::FullDisk { node, full: true } => write!(f, "disk of {node} is full"),
             Self::FullDisk { node, full: false } => write!(f, "disk of {node} has room again"),
+            Self::FlipBits { node, per_million: 0 } => write!(f, "disk of {node} flips no more bits"),
+            Self::FlipBits { node, per_million } => {
+                write!(f, "disk of {node} flips bits in {per_million} of a million values")
+            }
         }
     }
 }

@@ -1,8 +1,16 @@
-//! What happened to calls, as clients and actors saw it: the evidence that checkers judge.
+//! What happened to calls, as clients and actors saw it, and what the disks hold of it: the evidence that checkers
+//! judge.
 
+mod operation;
+mod remains;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gritmesh_runtime::{FailureCode, Instant};
+
+pub use operation::{Action, Fate, Mood, Operation};
+pub use remains::{AlarmLeft, Left, Remains, ReplicaRows, Ring, Rows, StepSeen, VaultLeft};
 
 use crate::world::NodeIndex;
 
@@ -11,7 +19,7 @@ use crate::world::NodeIndex;
 pub struct History {
     /// Calls by number.
     pub calls: Vec<Call>,
-    /// Times that a handler ran.
+    /// Times that a volatile handler ran.
     pub runs: Vec<Run>,
     /// For each node, how long it was stopped so far.
     pub stopped: Vec<Duration>,
@@ -21,6 +29,22 @@ pub struct History {
     pub not_recovered: Option<(Instant, String)>,
     /// What failed although nothing was wrong any more.
     pub not_served: Vec<(Instant, String)>,
+    /// What clients want of durable actors, by number. Each has one call, or several under one idempotency key.
+    pub operations: Vec<Operation>,
+    /// What outsiders were told by durable actors.
+    pub witnessed: Vec<Witnessed>,
+    /// Partitions, and what could not be decided on a side of them.
+    pub cuts: Vec<Cut>,
+    /// Steps of durable actors that were found on disks.
+    pub steps: Vec<StepSeen>,
+    /// Transfers whose receiver has panicked, which each does once.
+    pub seen_before: BTreeSet<u64>,
+    /// Whether bits flip on disks in this run, so that not every disk can prove every chain.
+    pub bits_flip: bool,
+    /// Whether wall clocks jump in this run, so that nothing can be said about when a reminder is due.
+    pub clocks_jump: bool,
+    /// What was left in the end, if the cluster came to rest.
+    pub remains: Option<Remains>,
 }
 
 /// One call of a client.
@@ -32,6 +56,8 @@ pub struct Call {
     pub through: NodeIndex,
     /// The actor.
     pub actor: String,
+    /// The operation that it is an attempt at, if the actor is durable.
+    pub operation: Option<u64>,
     /// How long the client wanted to wait.
     pub timeout: Duration,
     /// Whether nobody waits for the answer.
@@ -55,6 +81,8 @@ pub struct End {
     pub stopped: Duration,
     /// The number that the answer carries, or the failure.
     pub outcome: Result<u64, FailureCode>,
+    /// What a durable actor answered, beside that number.
+    pub value: u64,
 }
 
 /// One time that a handler ran.
@@ -68,6 +96,30 @@ pub struct Run {
     pub node: NodeIndex,
 }
 
+/// A durable actor told somebody outside that it had done something.
+#[derive(Clone, Debug)]
+pub struct Witnessed {
+    /// When.
+    pub at: Instant,
+    /// Who said so.
+    pub actor: String,
+    /// What it had done.
+    pub operation: u64,
+}
+
+/// One side of a partition, and the shards of which no majority of replicas is on that side.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// Since when.
+    pub from: Instant,
+    /// Until when; `None` while it lasts.
+    pub until: Option<Instant>,
+    /// The nodes of this side.
+    pub side: Vec<NodeIndex>,
+    /// The shards.
+    pub shards: Vec<u32>,
+}
+
 impl History {
     /// An empty history of a cluster.
     pub fn new(nodes: u16) -> Self {
@@ -78,6 +130,35 @@ impl History {
             doubles: Vec::new(),
             not_recovered: None,
             not_served: Vec::new(),
+            operations: Vec::new(),
+            witnessed: Vec::new(),
+            cuts: Vec::new(),
+            steps: Vec::new(),
+            seen_before: BTreeSet::new(),
+            bits_flip: false,
+            clocks_jump: false,
+            remains: None,
         }
+    }
+
+    /// What became of each operation, by number.
+    pub fn fates(&self) -> Vec<Fate> {
+        let mut attempts: Vec<Vec<&Call>> = vec![Vec::new(); self.operations.len()];
+        for call in &self.calls {
+            if let Some(number) = call.operation {
+                attempts[number as usize].push(call);
+            }
+        }
+        attempts.iter().map(|calls| Fate::of(calls)).collect()
+    }
+
+    /// Operations with their numbers and fates.
+    pub fn judged(&self) -> impl Iterator<Item = (u64, &Operation, Fate)> {
+        let fates = self.fates();
+        self.operations
+            .iter()
+            .zip(fates)
+            .enumerate()
+            .map(|(number, (operation, fate))| (number as u64, operation, fate))
     }
 }

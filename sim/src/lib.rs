@@ -34,9 +34,9 @@ pub mod history;
 pub mod measure;
 mod network;
 mod options;
-mod probe;
 mod run;
 mod trace;
+mod workload;
 mod world;
 
 pub use cluster::{Sim, SimBuilder};

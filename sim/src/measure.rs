@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::cluster::Sim;
 use crate::history::History;
 use crate::options::{TraceOptions, WorldOptions};
-use crate::probe::{self, Probe};
+use crate::workload::{self, Probe};
 use crate::world::NodeIndex;
 
 /// How many nodes every other one joins through.
@@ -124,7 +124,7 @@ pub fn false_deaths(seed: u64, duration: Duration) -> Deaths {
 pub fn light_load(seed: u64, duration: Duration) -> Duration {
     const NODES: u16 = 5;
     let history = Arc::new(Mutex::new(History::new(NODES)));
-    let registry = move |node, notes| probe::registry(&history, node, notes);
+    let registry = move |node, notes| workload::registry(&history, node, notes);
     let mut sim = quiet(Sim::new(seed).nodes(NODES).registry(registry));
     assert!(sim.run_until(FORM_LIMIT, Sim::is_ready), "{NODES} nodes form a cluster within {FORM_LIMIT:?}");
     let end = sim.now() + duration;

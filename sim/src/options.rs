@@ -71,20 +71,23 @@ impl Default for NetworkFaults {
 /// How a disk treats what is written.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DiskFaults {
-    /// Least time of a durable write, in microseconds.
+    /// Least time of a synced batch, in microseconds. One that is not synced takes an eighth.
     pub latency_micros_min: u32,
-    /// Greatest time of an ordinary durable write, in microseconds.
+    /// Greatest time of an ordinary synced batch, in microseconds.
     pub latency_micros_max: u32,
-    /// Probability that a write is a slow one.
+    /// Probability that a sync is a slow one.
     pub slow: f64,
-    /// What a slow write takes in addition, at most, in microseconds.
+    /// What a slow sync takes in addition, at most, in microseconds.
     pub slow_micros_max: u32,
-    /// Probability that a write fails. Half of those that fail are on the disk all the same.
+    /// Probability that a batch fails. Half of those that fail are on the disk all the same.
     pub write_error: f64,
     /// Probability that a read fails.
     pub read_error: f64,
-    /// Whether there is no room left: all writes but removals fail.
+    /// Whether there is no room left: all batches but those that only remove fail.
     pub full: bool,
+    /// Probability that a bit flips in the value of an object or of a log entry when it is written.
+    #[serde(default)]
+    pub flipped_bits: f64,
 }
 
 impl Default for DiskFaults {
@@ -97,6 +100,7 @@ impl Default for DiskFaults {
             write_error: 0.0,
             read_error: 0.0,
             full: false,
+            flipped_bits: 0.0,
         }
     }
 }

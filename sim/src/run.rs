@@ -4,9 +4,12 @@
 //! wrong may happen, but calls may fail. *Liveness phase*: all faults end; the nodes must find each other again, and
 //! every call must succeed.
 
+mod cuts;
+mod disks;
 mod load;
 mod phases;
 mod report;
+mod rest;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +25,10 @@ use crate::cluster::Sim;
 use crate::faults::Plan;
 use crate::history::History;
 use crate::options::TraceOptions;
-use crate::probe;
+use crate::workload;
+
+/// Shards of a run. Enough that every node leads some, and few enough that a run is quick.
+pub(crate) const SHARDS: u32 = 8;
 
 /// What to run.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ pub struct RunOptions {
     pub duration: Duration,
     /// Engines of each node.
     pub engines: usize,
+    /// How many shards the cluster has.
+    pub shards: u32,
     /// What is kept of the trace.
     pub trace: TraceOptions,
     /// A bug to have on purpose.
@@ -43,13 +51,14 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// A run of 5 nodes and 20 s from a seed: a number, or any other text, as a git hash.
+    /// A run of 5 nodes, 8 shards and 20 s from a seed: a number, or any other text, as a git hash.
     pub fn of_seed(seed: impl Into<String>) -> Self {
         Self {
             seed: seed.into(),
             nodes: 5,
             duration: Duration::from_secs(20),
             engines: 2,
+            shards: SHARDS,
             trace: TraceOptions::default(),
             sabotage: Sabotage::None,
         }
@@ -72,13 +81,18 @@ pub fn plan(options: &RunOptions) -> Plan {
 /// Runs a cluster through both phases and checks every invariant.
 pub fn run(options: RunOptions) -> Report {
     let plan = plan(&options);
-    let history = Arc::new(Mutex::new(History::new(options.nodes)));
+    let history = History {
+        clocks_jump: plan.classes.clock_jumps,
+        bits_flip: plan.classes.flipped_bits,
+        ..History::new(options.nodes)
+    };
+    let history = Arc::new(Mutex::new(history));
     let of_node = {
         let history = Arc::clone(&history);
-        move |node, notes| probe::registry(&history, node, notes)
+        move |node, notes| workload::registry(&history, node, notes)
     };
-    let node_options =
-        NodeOptions { engines: options.engines, sabotage: options.sabotage, ..NodeOptions::default() };
+    let (engines, shards, sabotage) = (options.engines, options.shards, options.sabotage);
+    let node_options = NodeOptions { engines, shards, sabotage, ..NodeOptions::default() };
     let mut sim = Sim::from_seed(parse_seed(&options.seed).child("world"))
         .nodes(options.nodes)
         .world(plan.options(options.trace))
@@ -97,5 +111,5 @@ pub fn run(options: RunOptions) -> Report {
     if let Err(error) = sim.world_mut().finish_trace() {
         sim.world_mut().report_finding(None, "trace", format!("the trace cannot be written: {error}"));
     }
-    Report::new(options.seed, options.engines, plan, &sim, &history.lock())
+    Report::new(options.seed, (engines, shards), plan, &sim, &history.lock())
 }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 
-use gritmesh_runtime::{Instant, LossReason, TrafficClass};
+use gritmesh_runtime::{Instant, LossReason, Table, TrafficClass};
 
 use crate::{NodeIndex, TraceOptions};
 
@@ -40,8 +40,9 @@ pub enum Kind {
     Lost,           // reason, number of envelopes surely not sent
     DialFailed,     // -
     Refused,        // whether this node refused
-    Written,        // number of records, digest
-    WriteDone,      // whether it failed
+    Written,        // number of changes, digest
+    WriteDone,      // how it ended: well, failed, disk full, refused
+    BitFlipped,     // table, digest of the key
     WritesAtCrash,  // how many survived, how many did not
     Started,        // which life
     Killed,         // whether in good order
@@ -146,7 +147,8 @@ impl fmt::Display for What<'_> {
             Kind::NotSent | Kind::Vanished | Kind::Duplicated | Kind::Overtaken => {
                 write!(f, " {} {size} B", class())
             }
-            Kind::Written => write!(f, " {first} records {second:016x}"),
+            Kind::Written => write!(f, " {first} changes {second:016x}"),
+            Kind::BitFlipped => write!(f, " {} {second:016x}", table_name(first)),
             Kind::Lost => write!(f, " ({}), {second} not sent", loss_reason(first)),
             Kind::WritesAtCrash => write!(f, " {first} kept, {second} lost"),
             Kind::WallClockMoved => write!(f, " by {} ms", first as i64),
@@ -156,7 +158,7 @@ impl fmt::Display for What<'_> {
             Kind::Spawned | Kind::Polled | Kind::Ended => write!(f, " task {first}"),
             Kind::Started => write!(f, " life {first}"),
             Kind::Refused => f.write_str(if first == 1 { " by us" } else { " by the other side" }),
-            Kind::WriteDone => f.write_str(if first == 1 { " failed" } else { "" }),
+            Kind::WriteDone => f.write_str(write_end(first)),
             Kind::Killed => f.write_str(if first == 1 { " in good order" } else { "" }),
             Kind::Panicked
             | Kind::Woken
@@ -168,6 +170,19 @@ impl fmt::Display for What<'_> {
             | Kind::LinkBlocked
             | Kind::Healed => Ok(()),
         }
+    }
+}
+
+fn table_name(number: u64) -> &'static str {
+    Table::ALL.iter().find(|table| **table as u64 == number).map_or("?", |table| table.as_str())
+}
+
+const fn write_end(number: u64) -> &'static str {
+    match number {
+        0 => "",
+        1 => " failed",
+        2 => " failed: full",
+        _ => " failed: too many",
     }
 }
 
@@ -203,6 +218,7 @@ impl Kind {
             Self::Refused => "refused",
             Self::Written => "writes",
             Self::WriteDone => "write done",
+            Self::BitFlipped => "bit flipped in",
             Self::WritesAtCrash => "writes at the crash:",
             Self::Started => "started",
             Self::Killed => "killed",

@@ -53,6 +53,54 @@ fn a_dead_node_is_replaced() {
     assert!(sim.run_until(Duration::from_secs(10), Sim::is_ready));
 }
 
+/// A counter that is not lost with its node.
+#[actor(crate = gritmesh_actor)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Tally {
+    value: u64,
+}
+
+#[handlers(crate = gritmesh_actor)]
+impl Tally {
+    async fn add(&mut self, n: u64) -> u64 {
+        self.value += n;
+        self.value
+    }
+}
+
+#[test]
+fn a_durable_actor_survives_its_leader_and_then_all_nodes() {
+    let mut sim = Sim::new(5).nodes(3).register::<Tally>().start();
+    let alice = |sim: &Sim, through: u16| sim.node(through).unwrap().actor::<Tally>("alice");
+    let first = alice(&sim, 0);
+    assert_eq!(sim.block_on(async { first.add(1).await }).unwrap().unwrap(), 1);
+    let place = sim.node(0).unwrap().locate(&"tally/alice".parse().unwrap()).unwrap();
+    let leader: u16 = place.name[1..].parse().unwrap();
+    let survivor = (leader + 1) % 3;
+    let second = alice(&sim, survivor);
+    sim.crash(leader);
+    let begun = sim.now();
+    // Each call under its key runs once, however often it has to be made.
+    let answer = loop {
+        if let Ok(value) = sim.block_on(async { second.add(1).key("second").await }).unwrap() {
+            break value;
+        }
+        sim.advance(Duration::from_millis(50));
+    };
+    let took = sim.now() - begun;
+    assert_eq!(answer, 2);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    sim.crash(0);
+    sim.crash(1);
+    sim.crash(2);
+    for node in 0..3 {
+        sim.restart(node);
+    }
+    assert!(sim.run_until(Duration::from_secs(20), Sim::is_ready));
+    let third = alice(&sim, leader);
+    assert_eq!(sim.block_on(async { third.add(1).await }).unwrap().unwrap(), 3);
+}
+
 #[test]
 fn a_healed_partition_merges_again() {
     let mut sim = Sim::new(3).nodes(5).register::<Counter>().start();

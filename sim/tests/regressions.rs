@@ -14,6 +14,7 @@ struct Regression {
     nodes: u16,
     seconds: u64,
     engines: usize,
+    shards: u32,
     found: String,
     cause: String,
 }
@@ -50,6 +51,7 @@ fn regressions_stay_fixed() {
             nodes: regression.nodes,
             duration: Duration::from_secs(regression.seconds),
             engines: regression.engines,
+            shards: regression.shards,
             ..RunOptions::of_seed(regression.seed)
         });
         if report.verdict() != Verdict::Clean {

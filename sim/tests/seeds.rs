@@ -79,3 +79,26 @@ fn shards_that_are_not_served_are_caught() {
 fn an_answer_to_another_call_is_caught() {
     caught_by(Sabotage::BelieveOldAnswers, "answered_once");
 }
+
+#[test]
+fn an_acknowledgement_before_the_sync_is_caught() {
+    caught_by(Sabotage::AcknowledgeBeforeSync, "acknowledged_kept");
+}
+
+#[test]
+fn a_head_that_is_not_compared_is_caught() {
+    caught_by(Sabotage::SkipCompareAndSet, "one_history");
+}
+
+#[test]
+fn an_answer_before_the_commit_is_caught() {
+    caught_by(Sabotage::ReleaseBeforeCommit, "nothing_early");
+    caught_by(Sabotage::ReleaseBeforeCommit, "acknowledged_kept");
+    caught_by(Sabotage::ReleaseBeforeCommit, "linearizable");
+    caught_by(Sabotage::ReleaseBeforeCommit, "minority_refuses");
+}
+
+#[test]
+fn a_forgotten_cursor_is_caught() {
+    caught_by(Sabotage::ForgetCursor, "money_kept");
+}

@@ -1,108 +1,53 @@
 //! Grit: content-addressed objects, the memory of durable actors.
 //!
 //! **Problem.** The history of an actor must be provable, cheap to share between nodes and impossible to fork in
-//! silence.
+//! silence. State that grows must cost what changed, not what there is.
 //!
 //! **Design.** Every object is named by the hash of what it is: BLAKE3 over its kind and its canonical bytes. Equal
 //! content has one id however it came about, and a copy from anywhere can be checked.
 //!
-//! **Deliberately absent.** All but the ids. Actors of this version are volatile and write nothing; trees, steps,
-//! refs and backends come with durable actors. What an id covers is settled here because it can never change.
+//! ```text
+//! step ──previous──► step ──► …                  a chain: one actor's history         step, chain
+//!  ├─ core ────► tree: name → bytes, blob, tree   a map cut into nodes by content      map
+//!  ├─ inbox ───► mailbox: peer → last read        the same map with other values       map
+//!  ├─ outbox ──► mailbox: peer → last sent ──► message ──previous──► message           message
+//!  └─ journal ─► blob, cut into 64 KiB leaves if it is big                             blob, chunks
+//! ```
+//!
+//! Whoever has objects implements [`Objects`]; nothing that is read through it is believed before its hash was
+//! compared. The objects of one step travel together as a [`Pack`]. `docs/format.md` writes every byte form down.
+//!
+//! **Deliberately absent.** Refs, which are the shard's; disks, which are `runtime`'s and behind it RocksDB; and
+//! any decision about what to keep. This crate is arithmetic over bytes.
 
-use std::fmt;
-use std::str::FromStr;
+mod archive;
+mod blob;
+mod chain;
+mod chunks;
+mod collect;
+mod error;
+mod id;
+mod map;
+mod message;
+mod object;
+mod objects;
+mod pack;
+mod step;
+mod text;
 
-/// What an object is. Part of what its id covers, so that bytes of one kind cannot pass for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum ObjectKind {
-    /// Headers and bytes.
-    Blob = 1,
-    /// Names of blobs and trees, ordered.
-    Tree = 2,
-    /// A message between actors.
-    Message = 3,
-    /// The last message of each peer, ordered.
-    Mailbox = 4,
-    /// One step of an actor.
-    Step = 5,
-}
-
-/// The name of an object: BLAKE3 over its kind, one byte, and its canonical bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectId([u8; 32]);
-
-impl ObjectId {
-    /// The id of an object with these canonical bytes.
-    pub fn of(kind: ObjectKind, bytes: &[u8]) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&[kind as u8]);
-        hasher.update(bytes);
-        Self(*hasher.finalize().as_bytes())
-    }
-
-    /// The hash itself.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for ObjectId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
-    }
-}
-
-impl fmt::Debug for ObjectId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_string()[..12])
-    }
-}
-
-impl FromStr for ObjectId {
-    type Err = ParseObjectIdError;
-
-    fn from_str(text: &str) -> Result<Self, ParseObjectIdError> {
-        let hash = blake3::Hash::from_hex(text).map_err(|_| ParseObjectIdError)?;
-        Ok(Self(*hash.as_bytes()))
-    }
-}
-
-/// A text that is no object id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParseObjectIdError;
-
-impl fmt::Display for ParseObjectIdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object id has 64 hexadecimal digits")
-    }
-}
-
-impl std::error::Error for ParseObjectIdError {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_pinned() {
-        // An id that changes is an object that is lost.
-        let id = ObjectId::of(ObjectKind::Blob, b"grit");
-        assert_eq!(id.to_string(), PINNED);
-        assert_eq!(PINNED.parse(), Ok(id));
-    }
-
-    const PINNED: &str = "00c8a7a893f8aea44aaa7bca59e188ab37b216f9fc727c8ff4906085d39f0b30";
-
-    #[test]
-    fn the_kind_is_part_of_the_id() {
-        assert_ne!(ObjectId::of(ObjectKind::Blob, b"x"), ObjectId::of(ObjectKind::Tree, b"x"));
-    }
-
-    #[test]
-    fn other_texts_are_refused() {
-        for text in ["", "12", &"g".repeat(64), &"é".repeat(32)] {
-            assert!(text.parse::<ObjectId>().is_err(), "{text:?}");
-        }
-    }
-}
+pub use blob::{Blob, BlobBody, BlobView, LEAF_BYTES};
+pub use chain::{CHAIN_STEPS_MAX, ChainError, ChainFault, ChainProof, Walk, verify_chain, walk};
+pub use chunks::{BLOB_BYTES_MAX, BlobReader, BlobWriter, READ_BYTES_MAX, blob_of};
+pub use collect::{COLLECT_OBJECTS_MAX, TREE_DEPTH_MAX, collect_step, collect_value};
+pub use error::{GritError, ObjectError, ReadError};
+pub use id::{ObjectId, ObjectKind, ParseObjectIdError};
+pub use map::{
+    Changes, Compared, Difference, Edited, Entries, INLINE_VALUE_BYTES_MAX, KEY_BYTES_MAX, MapKind,
+    NODE_BYTES_LIMIT, SortedMap, Value, compare, diff,
+};
+pub use message::{CONTENT_BYTES_MAX, Content, Message, MessageView};
+pub use object::{OBJECT_BYTES_MAX, Object};
+pub use objects::{MemoryObjects, Objects, Overlay};
+pub use pack::{PACK_BYTES_MAX, Pack, PackEntry, PackError};
+pub use step::{Step, StepView};
+pub use text::{HEADERS_BYTES_MAX, Headers};

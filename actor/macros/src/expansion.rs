@@ -148,11 +148,14 @@ impl<'a> Expansion<'a> {
             quote_spanned! { place => #(#conditions)* methods.push(#library::Method::of::<#message>()); }
         });
         let (activate, deactivate) = (self.activate(lifecycle), self.deactivate(lifecycle));
+        let volatile = self.volatile(lifecycle);
         quote_spanned! { place =>
             #[allow(unused_variables, clippy::unused_async)]
             impl #library::Actor for #actor {
                 const TYPE: &'static str = <#actor as #library::__private::Declared>::TYPE;
                 type Ref = <#actor as #library::__private::Declared>::Ref;
+                const KEEPING: ::core::option::Option<#library::Keeping<Self>> =
+                    <#actor as #library::__private::Declared>::KEEPING;
 
                 async fn activate(
                     ctx: &mut #library::Context<'_>,
@@ -175,7 +178,25 @@ impl<'a> Expansion<'a> {
                     methods
                 }
             }
+
+            #volatile
         }
+    }
+
+    /// Has the compiler complain about the `activate` of a durable actor.
+    fn volatile(&self, lifecycle: &Lifecycle) -> Option<TokenStream> {
+        let library = self.library;
+        let Hook::Present { name, .. } = &lifecycle.activate else {
+            return None;
+        };
+        let place = generated_at(name.span());
+        let mut actor = self.actor.clone();
+        for segment in &mut actor.segments {
+            segment.ident.set_span(segment.ident.span().located_at(name.span()));
+        }
+        Some(quote_spanned! { place =>
+            const _: () = #library::__private::assert_volatile::<#actor>();
+        })
     }
 
     fn activate(&self, lifecycle: &Lifecycle) -> TokenStream {

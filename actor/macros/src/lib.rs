@@ -6,9 +6,9 @@
 //! **Design.** Two attributes that know nothing of each other meet in one hidden trait, `Declared`:
 //!
 //! ```text
-//!   #[actor(volatile)] struct Counter  ──►  CounterRef            the typed reference
+//!   #[actor] struct Counter            ──►  CounterRef            the typed reference
 //!                                           __CounterMessage<N, T>  method number N with the arguments T
-//!                                           impl Declared         name, options, Ref
+//!                                           impl Declared         name, options, Ref, how it is kept
 //!   #[handlers] impl Counter           ──►  the block as written
 //!                                           impl Message + impl Handler + CounterRef::method, for each method
 //!                                           impl Actor            from Declared and the two lifecycle functions
@@ -34,12 +34,16 @@ use proc_macro::TokenStream;
 /// `CounterRef`. The actor's abilities follow in an `impl` block with [`macro@handlers`].
 ///
 /// ```text
-/// #[actor(volatile)]
-/// #[derive(Default)]
+/// #[actor]
+/// #[derive(Default, Serialize, Deserialize)]
 /// struct Counter { value: u64 }
 /// ```
 ///
-/// * `volatile`: the state is in memory only. Required, since durable actors do not exist yet.
+/// The actor is durable: an answer leaves when what it tells of is on the disks of a majority. Its fields are kept
+/// with serde, by name: one that a later build adds starts with what `Default` says, one that it drops is ignored.
+/// `Map`, `List`, `Value` and `Blob` fields are kept by difference, and may be of any size.
+///
+/// * `volatile`: the state is in memory only, and starts anew when the actor moves.
 /// * `name = "counter"`: the type's name in addresses. Default: the struct's name in snake case.
 /// * `idle_after = "60s"`: how long it stays in memory after its last message; units `s`, `m`, `h`. Default `5m`.
 /// * `mailbox_capacity = 100`: how many messages may wait. Default 1000.
@@ -65,7 +69,7 @@ pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///   asked for in any place and is not an argument.
 /// * `Result<T, E>` is an answer `T` or the refusal `E`; any other return type is an answer that never fails.
 /// * `#[query]` marks a method that takes `&self` and only reads.
-/// * `async fn activate(ctx: &mut Context<'_>) -> Result<Self, ActivationError>` brings the actor into memory
+/// * `async fn activate(ctx: &mut Context<'_>) -> Result<Self, ActivationError>` brings a volatile actor into memory
 ///   (default: `Default::default()`), `async fn deactivate(&mut self, ctx: &mut Context<'_>)` sees it off.
 /// * Functions without `self` and constants stay what they are. Private methods belong into another block.
 /// * `#[handlers(crate = path)]`: where the actor crate is found. Default `::gritmesh::actor`.

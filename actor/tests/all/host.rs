@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gritmesh_actor::{
-    Actor, ActorRef, AnyActivation, Chain, Directory, Header, Host, Registry, Submission, WireReply,
+    Actor, ActorRef, AnyActivation, Chain, Directory, Header, History, Host, Registry, Submission, WireReply,
 };
-use gritmesh_runtime::{ActorAddress, Clock, Failure, FailureCode, Spawn};
+use gritmesh_runtime::{ActorAddress, Clock, Failure, FailureCode, Spawn, Token};
+
+use crate::durable::store::Store;
 
 pub(crate) struct LocalHost {
     clock: Box<dyn Clock>,
@@ -24,6 +26,8 @@ pub(crate) struct LocalHost {
     pub(crate) activations: AtomicU64,
     /// Whether new activations may load on the thread of their caller.
     pub(crate) here: AtomicBool,
+    /// What keeps durable actors, if anything does.
+    store: Mutex<Option<Store>>,
 }
 
 impl LocalHost {
@@ -44,6 +48,7 @@ impl LocalHost {
             panics: Mutex::default(),
             activations: AtomicU64::new(0),
             here: AtomicBool::new(true),
+            store: Mutex::default(),
         })
     }
 
@@ -54,6 +59,15 @@ impl LocalHost {
     pub(crate) fn reference<A: Actor>(self: &Arc<Self>, id: &str) -> ActorRef<A> {
         let host: Arc<dyn Host> = Arc::<Self>::clone(self);
         ActorRef::new(host, ActorAddress::new(A::TYPE, id).unwrap(), Chain::EMPTY)
+    }
+
+    /// Gives the host a store.
+    pub(crate) fn keep(&self) {
+        *self.store.lock().unwrap() = Some(Store::default());
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        self.store.lock().unwrap().clone().expect("the host has a store")
     }
 
     pub(crate) fn activation(&self, address: &str) -> Option<Arc<dyn AnyActivation>> {
@@ -70,6 +84,7 @@ impl LocalHost {
             deadline: self.clock.now() + self.default_deadline,
             chain: Chain::EMPTY,
             one_way: false,
+            origin: gritmesh_actor::Origin::Call,
         }
     }
 }
@@ -104,8 +119,10 @@ impl Host for LocalHost {
     }
 
     fn answer(&self, reply: WireReply, result: Result<Vec<u8>, Failure>) {
-        if let WireReply::Local(caller) = reply {
-            let _ = caller.send(result);
+        match reply {
+            WireReply::None | WireReply::Peer { .. } => {}
+            WireReply::Local(caller) => drop(caller.send(result)),
+            WireReply::Told(deliverer) => deliverer(result),
         }
     }
 
@@ -127,5 +144,10 @@ impl Host for LocalHost {
 
     fn panicked(&self, address: &ActorAddress, message: &str) {
         self.panics.lock().unwrap().push(format!("{address}: {message}"));
+    }
+
+    fn open(self: Arc<Self>, address: &ActorAddress, _: Token) -> Result<Box<dyn History>, Failure> {
+        let nothing = || Failure::new(FailureCode::ActivationFailed, "this host keeps nothing");
+        self.store.lock().unwrap().as_ref().ok_or_else(nothing)?.open(address)
     }
 }

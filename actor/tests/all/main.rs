@@ -5,6 +5,7 @@
 mod busy;
 mod chains;
 mod closing;
+mod durable;
 mod handwritten;
 mod host;
 mod inline;

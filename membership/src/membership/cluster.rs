@@ -175,13 +175,13 @@ impl Membership {
         match (&mut self.standing, theirs) {
             (Standing::Searching, Some(cluster)) => {
                 self.standing = Standing::Persisting { cluster, founded: false, writes: 1 };
-                out.push(Effect::PersistCluster(cluster));
+                out.push(Effect::PersistCluster { cluster, founded: false });
             }
             // Nobody has heard of our cluster yet, so the one that others know goes first.
             (Standing::Persisting { cluster, founded, writes }, Some(theirs)) if *founded => {
                 (*cluster, *founded) = (theirs, false);
                 *writes += 1;
-                out.push(Effect::PersistCluster(theirs));
+                out.push(Effect::PersistCluster { cluster: theirs, founded: false });
             }
             (Standing::Searching, None) => self.found_if_alone(out),
             _ => {}
@@ -207,7 +207,7 @@ impl Membership {
         self.rng.fill(&mut id);
         let cluster = ClusterId(id);
         self.standing = Standing::Persisting { cluster, founded: true, writes: 1 };
-        out.push(Effect::PersistCluster(cluster));
+        out.push(Effect::PersistCluster { cluster, founded: true });
     }
 
     pub(super) fn on_cluster_persisted(&mut self, now: Instant, out: &mut Vec<Effect>) {

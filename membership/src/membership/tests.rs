@@ -123,7 +123,7 @@ fn it_starts_by_saying_hello_and_dialling_every_seed_but_itself() {
 fn a_lone_founder_persists_before_it_says_anything() {
     let mut bench = Bench::new(1, None, &[]);
     let effects = bench.tick();
-    let Effect::PersistCluster(cluster) = effects[1] else { panic!("{effects:?}") };
+    let Effect::PersistCluster { cluster, founded: true } = effects[1] else { panic!("{effects:?}") };
     assert_eq!(bench.machine.cluster(), None);
     let effects = bench.handle(Event::ClusterPersisted);
     assert_eq!(effects, [Effect::SetHello(bench.machine.hello()), Effect::Founded(cluster)]);
@@ -135,7 +135,7 @@ fn a_lone_founder_persists_before_it_says_anything() {
 fn a_founder_waits_for_what_every_seed_says() {
     let mut bench = Bench::new(1, None, &[1, 2, 3]);
     bench.tick();
-    let persists = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::PersistCluster(_)));
+    let persists = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::PersistCluster { .. }));
     assert!(!persists(&bench.handle(Event::Connected(&hello(2, None)))));
     assert!(!persists(&bench.handle(Event::Connected(&hello(4, None)))), "not a seed");
     assert!(persists(&bench.handle(Event::Connected(&hello(3, None)))));
@@ -147,7 +147,7 @@ fn a_founder_joins_if_a_seed_knows_a_cluster() {
     bench.tick();
     bench.handle(Event::Connected(&hello(2, None)));
     let effects = bench.handle(Event::Connected(&hello(3, Some(CLUSTER))));
-    assert!(effects.contains(&Effect::PersistCluster(CLUSTER)));
+    assert!(effects.contains(&Effect::PersistCluster { cluster: CLUSTER, founded: false }));
     let effects = bench.handle(Event::ClusterPersisted);
     assert_eq!(effects[1], Effect::Joined(CLUSTER));
     let told: Vec<NodeId> = sent(&effects).iter().map(|(to, _)| *to).collect();
@@ -161,7 +161,7 @@ fn a_founder_changes_its_mind_as_long_as_nobody_knows() {
     let mut bench = Bench::new(1, None, &[]);
     bench.tick();
     let effects = bench.handle(Event::Connected(&hello(2, Some(CLUSTER))));
-    assert!(effects.contains(&Effect::PersistCluster(CLUSTER)));
+    assert!(effects.contains(&Effect::PersistCluster { cluster: CLUSTER, founded: false }));
     assert_eq!(bench.handle(Event::ClusterPersisted), [], "that was its own");
     assert!(bench.handle(Event::ClusterPersisted).contains(&Effect::Joined(CLUSTER)));
 }
@@ -173,7 +173,7 @@ fn a_name_that_turns_out_to_be_this_node_makes_it_the_founder() {
     bench.machine.may_found = false;
     assert_eq!(dialled(&bench.tick()), ["me:7946"]);
     let effects = bench.handle(Event::OwnAddress { address: "me:7946" });
-    assert!(matches!(effects[..], [Effect::PersistCluster(_)]));
+    assert!(matches!(effects[..], [Effect::PersistCluster { .. }]));
     bench.handle(Event::ClusterPersisted);
     assert!(dialled(&bench.run(Duration::from_secs(30))).is_empty());
 }

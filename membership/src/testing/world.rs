@@ -282,7 +282,7 @@ impl World {
             Happening::Wake => node.asleep_until = None,
             Happening::Persisted => {
                 node.cluster = node.effects.iter().rev().find_map(|(_, effect)| match effect {
-                    Effect::PersistCluster(cluster) => Some(*cluster),
+                    Effect::PersistCluster { cluster, .. } => Some(*cluster),
                     _ => None,
                 });
                 self.handle(id, Event::ClusterPersisted);
@@ -368,7 +368,7 @@ impl World {
             }
             Effect::SetHello(hello) => node.hello = Some(hello),
             Effect::Notify(event) => node.log.push((now, event)),
-            Effect::PersistCluster(_) => {
+            Effect::PersistCluster { .. } => {
                 node.effects.push((now, effect));
                 self.push(now + millis(1), id, Happening::Persisted);
             }

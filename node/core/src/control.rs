@@ -1,13 +1,13 @@
-//! Control: what the node knows of the cluster, and which shards it serves.
+//! Control: what the node knows of the cluster, and where its shards should be.
 //!
 //! Two machines work here side by side, each ignorant of the other: [`Membership`] knows who is there,
-//! [`Assignment`] which node runs which shard. Control translates between them, carries both their messages in
-//! one class of traffic, and publishes what callers and engines need: the view and the routes.
+//! [`Placement`] where every shard is and where it should be. Control translates between them, carries both their
+//! messages in one class of traffic, and publishes what callers and engines need: the view and the routes.
 //!
 //! ```text
-//!   network ─► Membership ── view ──► Assignment ── Serve, Release ──► engines
-//!                  │  ▲                   │  ▲                            │
-//!               gossip └── broadcasts ────┘  └──────── Released ──────────┘
+//!   network ─► Membership ── view ──► Placement ── Want ──► engines
+//!                  │  ▲                   │  ▲                 │
+//!               gossip └── broadcasts ────┘  └── Own, Lost ────┘
 //!                  ▼                      ▼
 //!               peers                 Routes, View ──► callers
 //! ```
@@ -15,33 +15,34 @@
 //! **Deliberately absent.** Any call between actors, and any decision about one.
 
 mod event;
+mod founding;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use gritmesh_membership as membership;
-use gritmesh_membership::{ClusterEvent, Fatal, MemberState, Membership};
-use gritmesh_runtime::{ClusterId, Instant, NodeId, Rng};
+use gritmesh_membership::{ClusterEvent, MemberState, Membership};
+use gritmesh_runtime::{ClusterId, Instant, NodeId, Rng, ShardId};
 use gritmesh_sharding as sharding;
-use gritmesh_sharding::{Assignment, Candidate, Descriptor, Hosting, Routing, ShardTable};
+use gritmesh_sharding::{Candidate, Descriptor, Hosting, Placement, Routing, Shard, ShardTable, Version};
 
-pub(crate) use event::{Effect, Event, Start};
+pub(crate) use event::{Effect, Event, Persisting, Start};
 
 use crate::engine::Routes;
 use crate::machine::Machine;
 use crate::records;
 use crate::wire::Topic;
 
-/// How long a node that was a member before waits for somebody's table before it starts from an empty one. As
-/// long as founding waits: in both cases the question is whether anybody else is there.
-const TABLE_AFTER: Duration = Duration::from_secs(3);
+/// Members up to which each is told directly where a shard has gone. A founding cluster of this size sends each of
+/// them some 300 small messages within its first second.
+const TOLD_DIRECTLY_MAX: usize = 16;
 
 /// One per node.
 #[derive(Debug)]
 pub(crate) struct Control {
+    me: NodeId,
     membership: Membership,
-    assignment: Assignment,
+    placement: Placement,
     hosting: Arc<Hosting>,
     /// Whether some node hosts a type that another one does not.
     mixed: bool,
@@ -49,8 +50,13 @@ pub(crate) struct Control {
     candidates: Vec<Candidate>,
     shards: u32,
     member: bool,
-    /// When to start from an empty table.
-    table_due: Option<Instant>,
+    /// The table as the disk held it at the start.
+    stored_table: Option<ShardTable>,
+    /// Whether the disk has the ranges of the shards.
+    table_stored: bool,
+    /// Engines that still have shards to found.
+    founding: usize,
+    engines: usize,
     work: VecDeque<Work>,
     malformed: u64,
 }
@@ -59,35 +65,39 @@ pub(crate) struct Control {
 #[derive(Debug)]
 enum Work {
     Membership(membership::Effect),
-    Assignment(sharding::Effect),
+    Placement(sharding::Effect),
 }
 
 impl Control {
     pub(crate) fn new(now: Instant, rng: Rng, start: Start) -> Result<Self, membership::StartError> {
         let me = start.membership.info.node_id;
         let mut rng = rng;
-        let assignment_rng = {
+        let placement_rng = {
             let mut seed = [0; 32];
             rng.fill(&mut seed);
             gritmesh_runtime::Seed::new(seed).rng()
         };
         Ok(Self {
+            me,
             membership: Membership::new(now, rng, start.membership_options, start.membership)?,
-            assignment: Assignment::new(me, start.sharding_options, assignment_rng),
+            placement: Placement::new(me, start.sharding_options, placement_rng),
             hosting: Arc::new(Hosting::new([])),
             mixed: false,
             hosts: Vec::new(),
             candidates: Vec::new(),
             shards: start.shards,
             member: false,
-            table_due: None,
+            table_stored: start.table.is_some(),
+            stored_table: start.table,
+            founding: if start.founding { start.engines } else { 0 },
+            engines: start.engines,
             work: VecDeque::new(),
             malformed: 0,
         })
     }
 
-    pub(crate) const fn assignment(&self) -> &Assignment {
-        &self.assignment
+    pub(crate) const fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     pub(crate) fn membership_counters(&self) -> membership::Counters {
@@ -104,10 +114,10 @@ impl Control {
         self.work.extend(effects.into_iter().map(Work::Membership));
     }
 
-    fn tell_assignment(&mut self, now: Instant, event: sharding::Event) {
+    fn tell_placement(&mut self, now: Instant, event: sharding::Event) {
         let mut effects = Vec::new();
-        self.assignment.handle(now, event, &mut effects);
-        self.work.extend(effects.into_iter().map(Work::Assignment));
+        self.placement.handle(now, event, &mut effects);
+        self.work.extend(effects.into_iter().map(Work::Placement));
     }
 
     /// Carries effects from one machine to the other until both are quiet.
@@ -115,7 +125,7 @@ impl Control {
         while let Some(work) = self.work.pop_front() {
             match work {
                 Work::Membership(effect) => self.membership_effect(now, effect, out),
-                Work::Assignment(effect) => self.assignment_effect(now, effect, out),
+                Work::Placement(effect) => self.placement_effect(now, effect, out),
             }
         }
     }
@@ -128,8 +138,12 @@ impl Control {
             From::Learn(info) => out.push(Effect::Learn(info)),
             From::Forget(node) => out.push(Effect::Forget(node)),
             From::SetHello(hello) => out.push(Effect::SetHello(hello)),
-            From::PersistCluster(cluster) => {
-                out.push(Effect::Persist { records: vec![records::cluster(cluster)] });
+            From::PersistCluster { cluster, founded } => {
+                let mut changes = vec![records::cluster(cluster), records::founding(founded)];
+                if founded {
+                    changes.push(records::table(&self.initial_table()));
+                }
+                out.push(Effect::Persist { what: Persisting::Cluster, changes });
             }
             From::ViewChanged => self.view_changed(now, out),
             From::Notify(event) => {
@@ -142,24 +156,24 @@ impl Control {
             From::Broadcast { bytes, .. } => self.descriptor(now, &bytes),
             From::Founded(cluster) => {
                 self.become_member(now, cluster, out);
-                self.start_table(now);
+                self.found(now, out);
             }
             From::Joined(cluster) => self.become_member(now, cluster, out),
-            From::Fatal(fatal) => out.push(Effect::Fatal(fatal_text(&fatal))),
+            From::Fatal(fatal) => out.push(Effect::Fatal(fatal.to_string())),
             From::Left => out.push(Effect::Left),
         }
     }
 
-    fn assignment_effect(&mut self, now: Instant, effect: sharding::Effect, out: &mut Vec<Effect>) {
+    fn placement_effect(&mut self, now: Instant, effect: sharding::Effect, out: &mut Vec<Effect>) {
         use sharding::Effect as From;
         match effect {
-            From::Serve(descriptor) => out.push(Effect::Serve(descriptor.shard)),
-            From::Release(shard) => out.push(Effect::Release(shard)),
+            From::Want { shard, voters, leader } => out.push(Effect::Want { shard, voters, leader }),
             From::Broadcast(descriptor) => {
                 let bytes = descriptor.encode();
                 let (key, version) = (u64::from(descriptor.shard.0), broadcast_version(&descriptor));
                 let broadcast = membership::Broadcast { key, version, bytes: &bytes };
                 self.tell_membership(now, membership::Event::Broadcast(broadcast));
+                self.tell_directly(&bytes, out);
             }
             From::Tell { to, descriptor } => send(to, &Topic::Descriptor(descriptor.encode()), out),
             From::SendSummary { to, hash } => send(to, &Topic::Summary(hash), out),
@@ -169,21 +183,22 @@ impl Control {
         }
     }
 
-    fn become_member(&mut self, now: Instant, cluster: ClusterId, out: &mut Vec<Effect>) {
-        self.member = true;
-        self.table_due = Some(now + TABLE_AFTER);
-        out.push(Effect::Member(cluster));
-        let candidates = self.candidates.clone();
-        self.tell_assignment(now, sharding::Event::Candidates(candidates));
+    /// In a small cluster everybody hears of a shard at once, and a call seldom goes to the wrong place. In a large one
+    /// gossip is cheaper.
+    pub(super) fn tell_directly(&self, descriptor: &[u8], out: &mut Vec<Effect>) {
+        let alive = self.candidates.iter().filter(|candidate| candidate.alive);
+        if alive.clone().count() <= TOLD_DIRECTLY_MAX {
+            for peer in alive.filter(|candidate| candidate.node != self.me) {
+                send(peer.node, &Topic::Descriptor(descriptor.to_vec()), out);
+            }
+        }
     }
 
-    /// Founds the table, which is the same on every node: even ranges that nobody leads yet.
-    fn start_table(&mut self, now: Instant) {
-        self.table_due = None;
-        if self.assignment.table().is_none() {
-            let table = ShardTable::initial(self.shards).expect("the number of shards was checked at start");
-            self.tell_assignment(now, sharding::Event::Table(table));
-        }
+    fn become_member(&mut self, now: Instant, cluster: ClusterId, out: &mut Vec<Effect>) {
+        self.member = true;
+        out.push(Effect::Member(cluster));
+        let candidates = self.candidates.clone();
+        self.tell_placement(now, sharding::Event::Candidates(candidates));
     }
 
     fn view_changed(&mut self, now: Instant, out: &mut Vec<Effect>) {
@@ -200,17 +215,31 @@ impl Control {
         if candidates != self.candidates {
             self.candidates.clone_from(&candidates);
             if self.member {
-                self.tell_assignment(now, sharding::Event::Candidates(candidates));
+                self.tell_placement(now, sharding::Event::Candidates(candidates));
             }
         }
     }
 
     fn publish(&mut self, out: &mut Vec<Effect>) {
-        let Some(table) = self.assignment.table() else { return };
-        self.table_due = None;
+        let Some(table) = self.placement.table() else { return };
+        if !self.table_stored {
+            self.table_stored = true;
+            let changes = vec![records::table(table)];
+            out.push(Effect::Persist { what: Persisting::Table, changes });
+        }
         let routing = Routing::new(table, Arc::clone(&self.hosting));
-        let routes = Arc::new(Routes { routing, table: table.clone() });
+        let cut_off = table.shards().iter().filter(|shard| self.is_cut_off(shard)).map(|shard| shard.id);
+        let routes = Arc::new(Routes { routing, table: table.clone(), cut_off: cut_off.collect() });
         out.push(Effect::Routes { routes, mixed: self.mixed });
+    }
+
+    /// Whether no majority of a shard's replicas is alive, as seen from here.
+    fn is_cut_off(&self, shard: &Shard) -> bool {
+        let is_alive = |node: &&NodeId| {
+            self.candidates.iter().any(|candidate| candidate.node == **node && candidate.alive)
+        };
+        let alive = shard.replicas.iter().filter(is_alive).count();
+        !shard.replicas.is_empty() && alive <= shard.replicas.len() / 2
     }
 
     fn received(&mut self, now: Instant, from: NodeId, body: &[u8]) {
@@ -224,12 +253,12 @@ impl Control {
             }
             Topic::Descriptor(bytes) => self.descriptor(now, &bytes),
             Topic::Summary(hash) if self.member => {
-                self.tell_assignment(now, sharding::Event::Summary { from, hash });
+                self.tell_placement(now, sharding::Event::Summary { from, hash });
             }
             Topic::Summary(_) => {}
             Topic::Table(bytes) => match ShardTable::decode(&bytes) {
                 Ok(table) if self.member => {
-                    self.tell_assignment(now, sharding::Event::TableFrom { from, table })
+                    self.tell_placement(now, sharding::Event::TableFrom { from, table })
                 }
                 Ok(_) => {}
                 Err(_) => self.malformed += 1,
@@ -239,20 +268,25 @@ impl Control {
 
     fn descriptor(&mut self, now: Instant, bytes: &[u8]) {
         match Descriptor::decode(bytes) {
-            Ok(descriptor) => self.tell_assignment(now, sharding::Event::Descriptor(descriptor)),
+            Ok(descriptor) => self.tell_placement(now, sharding::Event::Descriptor(descriptor)),
             Err(_) => self.malformed += 1,
         }
     }
 
-    fn tick(&mut self, now: Instant) {
-        if self.table_due.is_some_and(|due| due <= now) {
-            self.start_table(now);
+    /// A redirect names who leads; who else has the shard is heard of elsewhere.
+    fn learn(&mut self, now: Instant, shard: ShardId, version: Version, leader: Option<NodeId>) {
+        if let Some(leader) = leader {
+            let descriptor = Descriptor::led_by(shard, version, leader);
+            self.tell_placement(now, sharding::Event::Descriptor(descriptor));
         }
+    }
+
+    fn tick(&mut self, now: Instant) {
         if self.membership.next_deadline().is_some_and(|due| due <= now) {
             self.tell_membership(now, membership::Event::Tick);
         }
-        if self.assignment.next_deadline().is_some_and(|due| due <= now) {
-            self.tell_assignment(now, sharding::Event::Tick);
+        if self.placement.next_deadline().is_some_and(|due| due <= now) {
+            self.tell_placement(now, sharding::Event::Tick);
         }
     }
 }
@@ -267,6 +301,10 @@ impl Machine for Control {
                 self.view_changed(now, out);
                 if let Some(cluster) = self.membership.cluster() {
                     self.become_member(now, cluster, out);
+                    match self.founding {
+                        0 => self.recall_table(now),
+                        _ => self.found(now, out),
+                    }
                 }
                 self.tick(now);
             }
@@ -287,19 +325,23 @@ impl Machine for Control {
                     membership::Event::Refused { address: address.as_deref(), by_us, refusal: &refusal };
                 self.tell_membership(now, event);
             }
-            Event::Persisted(Ok(())) => self.tell_membership(now, membership::Event::ClusterPersisted),
-            Event::Persisted(Err(error)) => {
-                out.push(Effect::Fatal(format!("the cluster's id cannot be written: {error}")));
+            Event::Persisted { what: Persisting::Cluster, result: Ok(()) } => {
+                self.tell_membership(now, membership::Event::ClusterPersisted);
             }
-            Event::Learn { shard, epoch, leader: Some(leader) } => {
-                let descriptor = Descriptor::led_by(shard, epoch, leader);
-                self.tell_assignment(now, sharding::Event::Descriptor(descriptor));
+            Event::Persisted { what: Persisting::Table, result: Ok(()) } => {}
+            Event::Persisted { result: Err(error), .. } => {
+                out.push(Effect::Fatal(format!("what this node is cannot be written: {error}")));
             }
-            Event::Learn { leader: None, .. } => {}
-            Event::Released(shard) => self.tell_assignment(now, sharding::Event::Released(shard)),
+            Event::Learn { shard, version, leader } => self.learn(now, shard, version, leader),
+            Event::Own(descriptor) => self.tell_placement(now, sharding::Event::Own(descriptor)),
+            Event::LostLeadership(shard) => self.tell_placement(now, sharding::Event::Lost(shard)),
+            Event::Holds { shard, holds } => {
+                self.tell_placement(now, sharding::Event::Holds { shard, holds });
+            }
+            Event::Founded => self.founded(out),
             Event::Drain => {
                 self.tell_membership(now, membership::Event::SetWeight(0));
-                self.tell_assignment(now, sharding::Event::Drain);
+                self.tell_placement(now, sharding::Event::Drain);
             }
             Event::Leave => self.tell_membership(now, membership::Event::Leave),
         }
@@ -307,7 +349,7 @@ impl Machine for Control {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.membership.next_deadline(), self.assignment.next_deadline(), self.table_due];
+        let deadlines = [self.membership.next_deadline(), self.placement.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -320,10 +362,14 @@ fn send(to: NodeId, topic: &Topic, out: &mut Vec<Effect>) {
     out.push(Effect::Send { to, body: topic.to_bytes() });
 }
 
-/// Orders descriptors of one shard as the table does: by epoch, then by leader.
+/// Orders descriptors of one shard as the table does: by term, then by epoch. Both are small; what does not fit
+/// is told by comparing tables.
 fn broadcast_version(descriptor: &Descriptor) -> u64 {
-    let leader = descriptor.leader.map_or([0, 0], |leader| [leader.0[0], leader.0[1]]);
-    descriptor.epoch.0 << 16 | u64::from(u16::from_be_bytes(leader))
+    /// Bits for the epoch, and for whether a leader is named.
+    const EPOCH_BITS: u32 = 24;
+    let Version { term, epoch } = descriptor.version;
+    let epoch = epoch.0 & ((1 << EPOCH_BITS) - 1);
+    (term << EPOCH_BITS | epoch) << 1 | u64::from(descriptor.leader.is_some())
 }
 
 fn host(member: &membership::Member) -> sharding::Host {
@@ -351,8 +397,4 @@ fn is_mixed(hosts: &[sharding::Host]) -> bool {
         lists.insert(host.types.as_deref().unwrap_or_default(), ());
     }
     lists.len() > 1
-}
-
-fn fatal_text(fatal: &Fatal) -> String {
-    fatal.to_string()
 }

@@ -8,7 +8,7 @@
 //! answers without a hop; a busy one batches by itself.
 //!
 //! ```text
-//!   post ─► inbox ─► batch ─► handle … handle ─► effects ─► persist ─► then send, answer, run
+//!   post ─► inbox ─► batch ─► handle … flush ─► effects ─► persist ─► then send, answer, run
 //!             ▲                                                          │
 //!             └────────────────────── events ◄───────────────────────────┘
 //! ```
@@ -181,6 +181,7 @@ impl<M: Machine> Driver<M> {
         for event in batch.drain(..) {
             machine.handle(now, event, effects);
         }
+        machine.flush(now, effects);
         performer.persist(effects);
         for effect in effects.drain(..) {
             performer.perform(effect, deferred);

@@ -18,12 +18,15 @@
 //! **Deliberately absent.** Sockets, files, tokio, libp2p: those are in the environment. Statics: fifty nodes live
 //! in one process.
 
+pub mod admin;
+mod codec;
 mod control;
 mod driver;
 mod engine;
 mod events;
 mod inbound;
 mod latch;
+mod leases;
 mod machine;
 mod metrics;
 mod node;
@@ -40,4 +43,7 @@ pub use node::{DynamicCall, Node};
 pub use options::Sabotage;
 pub use options::{ENGINES_MAX, NodeOptions, StartError};
 pub use records::{RecordError, Remembered, incarnation, remembered};
-pub use status::{ActorStatus, ClusterStatus, Location, NodeStatus, Readiness, ShardState, ShardStatus};
+pub use status::{
+    ActorStatus, ClusterStatus, HistoryStatus, LetterStatus, Location, MessageStatus, NodeStatus,
+    PausedStatus, Readiness, ShardState, ShardStatus, StateStatus, StepStatus,
+};

@@ -15,6 +15,9 @@ pub(crate) trait Machine: Send {
     /// Takes one event.
     fn handle(&mut self, now: Instant, event: Self::Event, out: &mut Vec<Self::Effect>);
 
+    /// Called once after the events of a batch: what is better done for all of them together.
+    fn flush(&mut self, _now: Instant, _out: &mut Vec<Self::Effect>) {}
+
     /// When it next wants to hear of the time, if nothing else happens.
     fn next_deadline(&self) -> Option<Instant>;
 

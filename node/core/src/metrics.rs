@@ -50,6 +50,15 @@ pub(crate) struct Metrics {
     pub(crate) members: Family<StateLabel, Level>,
     pub(crate) actors: Level,
     pub(crate) shards_serving: Level,
+    pub(crate) replicas: Level,
+    pub(crate) moves: Level,
+    pub(crate) committed: Count,
+    pub(crate) refused_steps: Count,
+    pub(crate) damaged: Count,
+    pub(crate) repaired: Count,
+    pub(crate) bad_transfers: Count,
+    pub(crate) transferred_bytes: Count,
+    pub(crate) messages_pending: Level,
     pub(crate) calls_pending: Level,
     pub(crate) calls_parked: Level,
     pub(crate) malformed_gossip: Level,
@@ -83,6 +92,24 @@ impl Metrics {
             members: metric!("members", "Members by state, as seen from here"),
             actors: metric!("actors", "Actors in memory"),
             shards_serving: metric!("shards_serving", "Shards that this node serves"),
+            replicas: metric!("replicas", "Replicas of shards that this node holds"),
+            moves: metric!(
+                "shard_moves",
+                "Shards that this node leads and that are not where they should be"
+            ),
+            committed: metric!("committed_commands", "Commands of the shards' logs applied by replicas here"),
+            refused_steps: metric!("refused_steps", "Steps that another step came before"),
+            damaged: metric!("damaged_records", "Records and objects that did not match their hash"),
+            repaired: metric!("repaired_objects", "Damaged objects that a peer had whole"),
+            bad_transfers: metric!(
+                "bad_transfers",
+                "Parts of a shard's state from peers that could not be used"
+            ),
+            transferred_bytes: metric!("transferred_bytes", "Bytes of shards' states received from peers"),
+            messages_pending: metric!(
+                "messages_pending",
+                "Messages between durable actors not acknowledged yet"
+            ),
             calls_pending: metric!("calls_pending", "Calls sent to other nodes without an answer so far"),
             calls_parked: metric!("calls_parked", "Calls that wait for their shard to be served"),
             malformed_gossip: metric!("malformed_gossip", "Gossip that could not be read"),

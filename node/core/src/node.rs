@@ -1,5 +1,7 @@
 //! A node: everything wired together, as one value.
 
+mod bulk;
+mod durable;
 mod handler;
 mod host;
 mod perform;
@@ -15,7 +17,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::channel::oneshot;
 use gritmesh_actor::{
-    Actor, ActorRef, Chain, Directory, DynamicPayload, Header, Host, Registry, Submission, WireReply,
+    Actor, ActorRef, AnyActivation, Chain, Directory, DynamicPayload, Header, Host, Origin, Registry,
+    Submission, WireReply,
 };
 use gritmesh_membership as membership;
 use gritmesh_membership::View;
@@ -25,14 +28,17 @@ use gritmesh_runtime::{
 use gritmesh_sharding as sharding;
 use parking_lot::Mutex;
 
+use crate::admin::is_administrative;
 use crate::control::{self, Control};
 use crate::driver::Driver;
 use crate::engine::{self, Engine, Routes};
 use crate::events::{ClusterEvents, Subscribers};
 use crate::inbound::Inbound;
 use crate::latch::Latch;
+use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::options::{ENGINES_MAX, NodeOptions, StartError};
+use crate::records::Remembered;
 
 /// A node of a cluster: hosts actors, routes calls, and knows its peers. Made from an environment, real or
 /// simulated; stops when the last `Arc` of it is dropped.
@@ -48,6 +54,7 @@ pub struct Node {
     routes: ArcSwapOption<Routes>,
     view: ArcSwap<View>,
     cluster: ArcSwapOption<ClusterId>,
+    leases: Leases,
     coarse_seconds: AtomicU32,
     /// Whether all shards were once where they belong, as seen from here: what moves later is no reason to wait.
     settled: AtomicBool,
@@ -73,20 +80,22 @@ pub struct DynamicCall {
     pub arguments: Vec<u8>,
     /// How long the caller waits; `None` for the node's default.
     pub timeout: Option<Duration>,
+    /// An idempotency key: a durable actor answers the same key the same way, and runs it once.
+    pub key: Option<String>,
 }
 
 impl Node {
     /// Starts a node. Its network has to be given the node as its handler right after.
     ///
     /// `info` carries the address that is bound and the incarnation of this start, which must be durable
-    /// already.
+    /// already; `remembered` is what the disk held before.
     ///
     /// # Errors
     /// If a setting is out of range.
     pub fn start(
         environment: Environment,
         info: NodeInfo,
-        cluster: Option<ClusterId>,
+        remembered: Remembered,
         registry: Registry,
         options: NodeOptions,
     ) -> Result<Arc<Self>, StartError> {
@@ -100,23 +109,20 @@ impl Node {
             membership: membership::Start {
                 info: info.clone(),
                 types: registry.names().map(str::to_owned).collect(),
-                cluster,
+                cluster: remembered.cluster,
                 seeds: options.seeds.clone(),
                 own_addresses: options.own_addresses.clone(),
             },
             membership_options: options.membership.clone(),
             sharding_options: options.sharding.clone(),
             shards: options.shards,
+            engines: options.engines,
+            table: remembered.table,
+            founding: remembered.founding,
         };
         let now = environment.clock.now();
         let control = Control::new(now, environment.seed.child("control").rng(), start)?;
-        let engines = (0..options.engines).map(|index| {
-            Driver::new(
-                Engine::new(info.node_id, info.incarnation, (index as u8, options.engines), options.sabotage),
-                perform::ENGINE_LANES + index,
-            )
-        });
-        let engines = engines.collect();
+        let engines = engines(&environment, &info, &options);
         let node = Arc::new_cyclic(|weak| Self {
             weak: weak.clone(),
             rng: Mutex::new(environment.seed.child("handlers").rng()),
@@ -130,6 +136,7 @@ impl Node {
             directory: Directory::new(),
             routes: ArcSwapOption::empty(),
             cluster: ArcSwapOption::empty(),
+            leases: Leases::new(),
             coarse_seconds: AtomicU32::new(0),
             settled: AtomicBool::new(false),
             inbound: Mutex::new(Inbound::default()),
@@ -141,6 +148,9 @@ impl Node {
             fatal: Latch::new(),
             draining: Latch::new(),
         });
+        for engine in &node.engines {
+            engine.post(&node, engine::Event::Restore);
+        }
         node.control.post(&node, control::Event::Start);
         ticker::start(&node);
         Ok(node)
@@ -189,13 +199,20 @@ impl Node {
             deadline: self.environment.clock.now() + timeout,
             chain: Chain::EMPTY,
             one_way,
+            origin: call.key.map_or(Origin::Call, |key| Origin::Keyed { key: key.into_bytes().into() }),
         };
         let host = self.as_host();
         let payload = Box::new(DynamicPayload::new(call.arguments, reply, Arc::clone(&host)));
-        match self.directory.get(header.token, &header.address) {
+        match self.in_memory(&header) {
             Some(activation) => gritmesh_actor::Payload::deliver(payload, header, activation),
             None => host.submit(Submission { header, payload }),
         }
+    }
+
+    /// Where a call can run without asking an engine.
+    fn in_memory(&self, header: &Header) -> Option<Arc<dyn AnyActivation>> {
+        let asks_engine = is_administrative(&header.method);
+        if asks_engine { None } else { self.directory.get(header.token, &header.address) }
     }
 
     /// What happens to the members of the cluster from now on.
@@ -285,6 +302,23 @@ impl Node {
             None => node.short(),
         }
     }
+}
+
+fn engines(environment: &Environment, info: &NodeInfo, options: &NodeOptions) -> Vec<Driver<Engine>> {
+    let engine = |index: usize| {
+        let engine = Engine::new(engine::Start {
+            me: info.node_id,
+            incarnation: info.incarnation,
+            index: index as u8,
+            engines: options.engines,
+            disk: Arc::clone(&environment.disk),
+            seed: environment.seed.child("replicas"),
+            replicas: options.replicas.clone(),
+            sabotage: options.sabotage,
+        });
+        Driver::new(engine, perform::ENGINE_LANES + index)
+    };
+    (0..options.engines).map(engine).collect()
 }
 
 impl fmt::Debug for Node {

@@ -31,6 +31,8 @@ pub struct NodeOptions {
     pub membership: membership::Options,
     /// Times of shard moves.
     pub sharding: sharding::Options,
+    /// Times and limits of the shards' logs.
+    pub replicas: sharding::ReplicaOptions,
     /// A bug to have on purpose, for tests of the checkers.
     #[doc(hidden)]
     pub sabotage: Sabotage,
@@ -58,6 +60,14 @@ pub enum Sabotage {
     ServeNothingAfterRestart,
     /// Answers to calls of an earlier start are taken for answers to calls of this one.
     BelieveOldAnswers,
+    /// What is not on the disk yet counts as if it were.
+    AcknowledgeBeforeSync,
+    /// A step takes effect whatever the head is.
+    SkipCompareAndSet,
+    /// Answers and messages of a step leave before it is committed.
+    ReleaseBeforeCommit,
+    /// What was read of other actors' messages is not remembered.
+    ForgetCursor,
 }
 
 impl Default for NodeOptions {
@@ -72,6 +82,7 @@ impl Default for NodeOptions {
             memory_used: Arc::new(|| 0),
             membership: membership::Options::default(),
             sharding: sharding::Options::default(),
+            replicas: sharding::ReplicaOptions::default(),
             sabotage: Sabotage::None,
         }
     }

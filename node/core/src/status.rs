@@ -1,5 +1,7 @@
 //! What a node shows of itself and of the cluster, as JSON by HTTP and as tables by the command line.
 
+mod actor;
+
 use serde::{Deserialize, Serialize};
 
 /// The cluster as one node sees it.
@@ -70,6 +72,12 @@ pub struct ShardStatus {
     pub end: String,
     /// Counts the changes of its replicas.
     pub epoch: u64,
+    /// The election that its leader won.
+    pub term: u64,
+    /// The names of the nodes that have a replica which votes.
+    pub replicas: Vec<String>,
+    /// What its leader is doing to bring it where it should be; known only to that node.
+    pub moving: Option<String>,
     /// The name of the node that leads it.
     pub leader: Option<String>,
     /// The key of the node that leads it.
@@ -84,8 +92,8 @@ pub struct ShardStatus {
 pub enum ShardState {
     /// It runs the shard's actors.
     Serving,
-    /// It finishes what runs, then hands the shard over.
-    Releasing,
+    /// It is about to run the shard's actors, or finishes what runs and then hands the shard over.
+    Changing,
     /// Another node leads it.
     Remote,
     /// Nobody is known to lead it.
@@ -124,4 +132,108 @@ pub struct ActorStatus {
     pub idle_s: u32,
     /// The name of the node that it lives on.
     pub node: String,
+}
+
+/// A step of a durable actor, as a line of its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepStatus {
+    /// Its id.
+    pub id: String,
+    /// The id of the one before.
+    pub previous: Option<String>,
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it was made.
+    pub time_unix_ms: u64,
+    /// The method that ran.
+    pub method: String,
+    /// The shard's epoch.
+    pub epoch: u64,
+    /// Bytes of its objects.
+    pub bytes: usize,
+    /// How many objects it wrote.
+    pub objects: usize,
+    /// How many messages it sent.
+    pub sent: usize,
+    /// From whom the message came that it read, if it came from a durable actor.
+    pub from: Option<String>,
+    /// That message's number.
+    pub sequence: Option<u64>,
+}
+
+/// The state of a durable actor after a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StateStatus {
+    /// The step.
+    pub id: String,
+    /// Its number.
+    pub number: u64,
+    /// The plain fields; null before there were any.
+    pub state: serde_json::Value,
+    /// Its collections by name, with how many entries they have.
+    pub collections: std::collections::BTreeMap<String, u64>,
+    /// How many actors it has read messages of.
+    pub senders: u64,
+    /// How many actors it has sent messages to.
+    pub receivers: u64,
+}
+
+/// What was proven of a durable actor's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// The newest step.
+    pub head: String,
+    /// Its number.
+    pub number: u64,
+    /// How many steps were checked.
+    pub steps: u64,
+    /// The oldest of them.
+    pub oldest: String,
+    /// Bytes of their objects.
+    pub bytes: u64,
+    /// Whether that is the whole history.
+    pub whole: bool,
+}
+
+/// A message that its receiver could not read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterStatus {
+    /// Who sent it.
+    pub sender: String,
+    /// Its number among those from there.
+    pub sequence: u64,
+    /// Its id.
+    pub id: String,
+    /// When it was found out.
+    pub time_unix_ms: u64,
+    /// The method that it asked for.
+    pub method: String,
+    /// Why it cannot be read.
+    pub code: String,
+    /// The particulars.
+    pub detail: String,
+}
+
+/// A message between durable actors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageStatus {
+    /// Who reads it.
+    pub receiver: String,
+    /// Its number among those to there.
+    pub sequence: u64,
+    /// Its id.
+    pub id: String,
+    /// The method that it asks for.
+    pub method: String,
+    /// That method's arguments, in MessagePack.
+    pub arguments: Vec<u8>,
+}
+
+/// Why an actor does not go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PausedStatus {
+    /// Since when.
+    pub since_unix_ms: u64,
+    /// Why.
+    pub reason: String,
 }

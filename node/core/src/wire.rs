@@ -1,9 +1,16 @@
 //! Envelopes between nodes, as rkyv archives without alignment, checked when they arrive.
 
-use gritmesh_runtime::{Failure, NodeId};
+mod log;
+
+use gritmesh_actor as actor;
+use gritmesh_runtime::{ActorAddress, AddressError, Epoch, Failure, NodeId};
+use gritmesh_sharding::Version;
 use rkyv::rancor;
 
-pub(crate) use archive::{ArchivedEnvelope, Call, Envelope, Place, Reply, Topic};
+pub(crate) use archive::{
+    ArchivedEnvelope, ArchivedOrigin, Bulk, Call, Envelope, Origin, Place, Reply, Topic,
+};
+pub(crate) use log::LogMessages;
 
 mod archive {
     use gritmesh_runtime::{Failure, NodeId};
@@ -32,6 +39,7 @@ mod archive {
         pub(crate) token: u64,
         /// What the caller believes about the shard.
         pub(crate) shard: u32,
+        pub(crate) term: u64,
         pub(crate) epoch: u64,
         #[rkyv(with = InlineAsBox)]
         pub(crate) key: &'a str,
@@ -46,6 +54,23 @@ mod archive {
         pub(crate) one_way: bool,
         /// Nodes that it has passed through.
         pub(crate) hops: u8,
+        pub(crate) origin: Origin<'a>,
+    }
+
+    /// Why the message runs; what a durable actor remembers of it.
+    #[derive(Debug, PartialEq, Archive, Serialize)]
+    pub(crate) enum Origin<'a> {
+        Call,
+        Keyed {
+            #[rkyv(with = InlineAsBox)]
+            key: &'a [u8],
+        },
+        Message {
+            #[rkyv(with = InlineAsBox)]
+            from: &'a str,
+            sequence: u64,
+            id: [u8; 32],
+        },
     }
 
     /// How a call ended.
@@ -60,10 +85,26 @@ mod archive {
     #[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
     pub(crate) struct Place {
         pub(crate) shard: u32,
+        pub(crate) term: u64,
         pub(crate) epoch: u64,
         pub(crate) leader: Option<NodeId>,
         /// Whom to ask instead, which differs from the leader for types that it does not host.
         pub(crate) node: Option<NodeId>,
+    }
+
+    /// What travels in the class of bulk: the state of a shard, for a replica that lags behind.
+    #[derive(Debug, PartialEq, Archive, Serialize, Deserialize)]
+    pub(crate) enum Bulk {
+        /// Asks for a part of the state after an entry of the log, in the words of the shard.
+        Pull { shard: u32, index: u64, request: Vec<u8> },
+        /// The part.
+        Chunk { shard: u32, index: u64, chunk: Vec<u8> },
+        /// The state that was asked for is kept no longer.
+        Gone { shard: u32, index: u64 },
+        /// Asks for an object that is missing or damaged.
+        Fetch { shard: u32, token: u64, id: [u8; 32] },
+        /// The pack that has the object.
+        Found { shard: u32, token: u64, id: [u8; 32], pack: Vec<u8> },
     }
 
     /// What travels in the class of gossip.
@@ -103,6 +144,48 @@ impl Envelope<'_> {
     }
 }
 
+impl<'a> From<&'a actor::Origin> for Origin<'a> {
+    /// A reminder never leaves the node that leads its actor's shard.
+    fn from(origin: &'a actor::Origin) -> Self {
+        match origin {
+            actor::Origin::Call | actor::Origin::Reminder { .. } => Self::Call,
+            actor::Origin::Keyed { key } => Self::Keyed { key },
+            actor::Origin::Message { from, sequence, id } => {
+                Self::Message { from: from.as_key(), sequence: *sequence, id: *id }
+            }
+        }
+    }
+}
+
+impl ArchivedOrigin<'_> {
+    /// What an actor is told.
+    ///
+    /// # Errors
+    /// If the sender's address is none.
+    pub(crate) fn read(&self) -> Result<actor::Origin, AddressError> {
+        Ok(match self {
+            Self::Call => actor::Origin::Call,
+            Self::Keyed { key } => actor::Origin::Keyed { key: (**key).into() },
+            Self::Message { from, sequence, id } => actor::Origin::Message {
+                from: ActorAddress::from_key(from)?,
+                sequence: sequence.to_native(),
+                id: *id,
+            },
+        })
+    }
+}
+
+impl Bulk {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let bytes = rkyv::to_bytes::<rancor::Error>(self).expect("an envelope in memory can be written");
+        bytes.into_vec()
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+        rkyv::from_bytes::<Self, rancor::Error>(bytes).map_err(|error| malformed(&error))
+    }
+}
+
 impl Topic {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let bytes = rkyv::to_bytes::<rancor::Error>(self).expect("a topic in memory can be written");
@@ -122,6 +205,10 @@ impl Reply {
 }
 
 impl Place {
+    pub(crate) const fn version(&self) -> Version {
+        Version { term: self.term, epoch: Epoch(self.epoch) }
+    }
+
     /// A place that names somebody to ask.
     pub(crate) const fn names(&self) -> Option<NodeId> {
         match self.node {
@@ -145,6 +232,7 @@ mod tests {
             engine: 1,
             token: 9,
             shard: 2,
+            term: 1,
             epoch: 4,
             key: "default\0counter\0alice",
             method: "add",
@@ -153,6 +241,7 @@ mod tests {
             timeout_us: 30_000_000,
             one_way: false,
             hops: 1,
+            origin: Origin::Message { from: "default\0a\0c", sequence: 3, id: [7; 32] },
         })
     }
 
@@ -178,6 +267,7 @@ mod tests {
         fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = Envelope::access(&bytes);
             let _ = Topic::from_bytes(&bytes);
+            let _ = Bulk::from_bytes(&bytes);
         }
 
         #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Ask {
     token: Option<String>,
     /// The default one if empty.
     tenant: String,
+    /// The idempotency key of what is posted.
+    key: Option<String>,
 }
 
 /// Why there is no answer, as a problem document: the node's own, or one of the same form.
@@ -50,7 +52,7 @@ impl Ask {
             .proxy(None)
             .build();
         let node = node.strip_prefix("http://").unwrap_or(node).trim_end_matches('/').to_owned();
-        Self { agent: config.into(), node, token: None, tenant: String::new() }
+        Self { agent: config.into(), node, token: None, tenant: String::new(), key: None }
     }
 
     pub(crate) fn with_token(mut self, token: Option<String>) -> Self {
@@ -60,6 +62,11 @@ impl Ask {
 
     pub(crate) fn with_tenant(mut self, tenant: &str) -> Self {
         tenant.clone_into(&mut self.tenant);
+        self
+    }
+
+    pub(crate) fn with_key(mut self, key: Option<String>) -> Self {
+        self.key = key;
         self
     }
 
@@ -84,7 +91,8 @@ impl Ask {
         let tenant = Some(self.tenant.clone()).filter(|tenant| !tenant.is_empty());
         let token = self.token.as_ref().map(|token| format!("Bearer {token}"));
         let tenant = tenant.map(|tenant| ("X-Tenant", tenant));
-        tenant.into_iter().chain(token.map(|token| ("Authorization", token)))
+        let key = self.key.clone().map(|key| ("Idempotency-Key", key));
+        tenant.into_iter().chain(key).chain(token.map(|token| ("Authorization", token)))
     }
 
     fn url(&self, path: &str) -> String {

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 for success, 1 if the call or the
 //! operation failed, 2 if the command line is wrong or a node cannot start, 130 if a second signal cut a stop short.
 
+mod actor;
 mod arguments;
 mod call;
 mod cluster;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::NodeBuilder;
-use arguments::{ActorVerb, Cli, ClusterVerb, NodeVerb, ShardVerb, Verb};
+use arguments::{Cli, ClusterVerb, NodeVerb, ShardVerb, Verb};
 use output::Output;
 
 const STOCK_NAME: &str = "gritmesh";
@@ -147,7 +148,7 @@ fn run(
         Verb::Node(NodeVerb::Drain(arguments)) => drain::run(&arguments, &output),
         Verb::Shard(ShardVerb::Ls(asking)) => cluster::shards(&asking, &output),
         Verb::Shard(ShardVerb::Where(arguments)) => cluster::locate(&arguments, &output),
-        Verb::Actor(ActorVerb::Ls(arguments)) => cluster::actors(&arguments, &output),
+        Verb::Actor(verb) => actor::run(&verb, &output),
         Verb::Completions { shell } => {
             let mut command = command;
             clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());

@@ -5,18 +5,20 @@
 //! body and the time it takes to arrive. `/livez` and `/metrics` are outside of the bound on requests, so that a busy
 //! node is not taken for a dead one.
 //!
-//! **Deliberately absent.** TLS and users: a proxy in front does that better. Idempotency keys: they need durable
-//! actors, and are refused rather than ignored.
+//! **Deliberately absent.** TLS and users: a proxy in front does that better.
 
+mod actor;
 mod call;
 mod cluster;
 mod delayed;
 mod guard;
 mod health;
+mod letters;
 mod meter;
 mod problem;
 mod server;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -41,6 +43,8 @@ pub(crate) struct Setup {
     pub(crate) peers: Arc<Peers>,
     pub(crate) token: Option<String>,
     pub(crate) limits: Limits,
+    /// Types of this node that keep nothing.
+    pub(crate) volatile: BTreeSet<String>,
 }
 
 /// What every request can use.
@@ -50,18 +54,20 @@ struct Face {
     requests: Semaphore,
     delayed: Delayed,
     meter: Meter,
+    volatile: BTreeSet<String>,
 }
 
 type Shared = Arc<Face>;
 
 fn router(setup: Setup) -> Router {
-    let Setup { core, peers, token, limits } = setup;
+    let Setup { core, peers, token, limits, volatile } = setup;
     let face = Arc::new(Face {
         core,
         token,
         requests: Semaphore::new(limits.http_requests.min(Semaphore::MAX_PERMITS)),
         delayed: Delayed::new(),
         meter: Meter::new(peers),
+        volatile,
     });
     Router::new()
         .route("/v1/call/{type}/{id}/{method}", post(call::call))
@@ -70,6 +76,16 @@ fn router(setup: Setup) -> Router {
         .route("/v1/shards", get(cluster::shards))
         .route("/v1/where/{type}/{id}", get(cluster::locate))
         .route("/v1/actors", get(cluster::actors))
+        .route("/v1/actors/{type}/{id}/log", get(actor::log))
+        .route("/v1/actors/{type}/{id}/show", get(actor::show))
+        .route("/v1/actors/{type}/{id}/verify", get(actor::verify))
+        .route("/v1/actors/{type}/{id}/outbox", get(actor::outbox))
+        .route("/v1/actors/{type}/{id}/paused", get(actor::paused))
+        .route("/v1/actors/{type}/{id}/pause", post(actor::pause))
+        .route("/v1/actors/{type}/{id}/resume", post(actor::resume))
+        .route("/v1/actors/{type}/{id}/letters", get(actor::letters))
+        .route("/v1/actors/{type}/{id}/letters/replay", post(letters::replay))
+        .route("/v1/actors/{type}/{id}/letters/drop", post(letters::give_up))
         .route("/v1/node/drain", post(cluster::drain))
         .route(health::LIVE, get(health::live))
         .route(health::READY, get(health::ready))

@@ -6,13 +6,16 @@
 //!
 //! **Design.** Start some identical processes. They find each other, share out the actors among them, and route
 //! every call to where its actor lives. An actor always exists: it comes into memory with its first message and
-//! leaves when it rests. Nobody creates or places it.
+//! leaves when it rests. Nobody creates or places it. Its state is kept on the disks of three nodes, as a chain of
+//! steps, and nobody sees an answer before the step behind it is on two of them.
 //!
 //! ```
 //! use gritmesh::{Context, Node, actor, handlers};
 //!
-//! #[actor(volatile)]
-//! #[derive(Default)]
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[actor]
+//! #[derive(Default, Serialize, Deserialize)]
 //! struct Cart {
 //!     items: Vec<String>,
 //! }
@@ -70,8 +73,9 @@
 //! * [`CallError`] says how a call ended, and whether it surely did not run.
 //! * [`cli`] is the command line, [`config`] the settings, [`samples`] the actors of the stock binary.
 //!
-//! **Deliberately absent.** Durable actors: state is in memory, and what a dead process held is gone. Global state: no
-//! static holds a node.
+//! An actor that has nothing to keep is `#[actor(volatile)]`: its state is in memory, and begins anew wherever it comes up.
+//!
+//! **Deliberately absent.** Global state: no static holds a node.
 
 // The macros write `::gritmesh::…` into this crate too.
 extern crate self as gritmesh;

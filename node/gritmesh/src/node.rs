@@ -1,7 +1,6 @@
 //! A running node, as an application holds it.
 
 use std::fmt;
-use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use gritmesh_actor::Actor;
 use gritmesh_core::{ClusterEvents, ClusterStatus, Location, Readiness, View};
 use gritmesh_runtime::{ActorAddress, AddressError, NodeInfo};
+use gritmesh_store_rocksdb::RocksDisk;
 use gritmesh_transport::Peers;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, interval, timeout_at};
@@ -37,8 +37,14 @@ struct Inner {
     timeouts: Timeouts,
     /// Whether the node has been shut down.
     stopped: Mutex<bool>,
-    /// Held, not read: the data directory is free when it is dropped.
-    _lock: File,
+    disk: Arc<RocksDisk>,
+}
+
+/// Tasks that end later may still hold the disk. The data directory is free as soon as the node is gone.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.disk.close();
+    }
 }
 
 /// What [`crate::start`] has made.
@@ -48,7 +54,7 @@ pub(crate) struct Parts {
     pub(crate) web: Option<http::Server>,
     pub(crate) bound: SocketAddr,
     pub(crate) timeouts: Timeouts,
-    pub(crate) lock: File,
+    pub(crate) disk: Arc<RocksDisk>,
 }
 
 impl Node {
@@ -58,9 +64,9 @@ impl Node {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { core, peers, web, bound, timeouts, lock } = parts;
+        let Parts { core, peers, web, bound, timeouts, disk } = parts;
         let stopped = Mutex::new(false);
-        Self { inner: Arc::new(Inner { core, peers, web, bound, timeouts, stopped, _lock: lock }) }
+        Self { inner: Arc::new(Inner { core, peers, web, bound, timeouts, stopped, disk }) }
     }
 
     /// A reference to an actor in the default tenant, wherever it lives.
@@ -152,7 +158,9 @@ impl Node {
         let end = started + self.inner.timeouts.shutdown;
         let drained = (started + self.inner.timeouts.drain).min(end);
         if self.has_company() && timeout_at(drained, self.drain()).await.is_err() {
-            tracing::warn!("not all shards were handed over in time; their actors start anew elsewhere");
+            tracing::warn!(
+                "not all shards were handed over in time; others take them over as if this node had died"
+            );
         }
         // HTTP before leaving: what it has accepted may still need the other nodes.
         if let Some(web) = &self.inner.web {
@@ -165,6 +173,7 @@ impl Node {
             tracing::warn!("connections to peers were cut");
         }
         self.inner.core.stop();
+        self.inner.disk.close();
     }
 
     /// The node's own metrics.

@@ -1,4 +1,4 @@
-//! Actors to try a cluster with, registered by the stock binary. They keep their state in memory only.
+//! Actors to try a cluster with, registered by the stock binary: two durable ones, and `echo`, which has nothing to keep.
 
 mod account;
 mod counter;

@@ -1,28 +1,31 @@
 //! Bringing a node up, in the order that leaves nothing behind when a step fails.
 //!
 //! ```text
-//! lock the data directory ─► records ─► identity ─► incarnation durable ─► listen for peers and HTTP
-//!                         ─► the node ─► its network runs ─► HTTP is served
+//! settings make sense ─► the disk, which nobody else has ─► identity ─► records ─► incarnation durable
+//!                     ─► listen for HTTP and peers ─► the node ─► its network runs ─► HTTP is served
 //! ```
+//!
+//! What is wrong with an address or a secret is found before anything is made on the disk.
 //!
 //! The incarnation is durable before anyone hears of this start: a node that comes back with an old one would be
 //! taken for its own past.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use futures::channel::oneshot;
 use gritmesh_actor::{Registry, RegistryError};
-use gritmesh_core::{NodeOptions, RecordError, remembered};
+use gritmesh_core::{NodeOptions, RecordError, Remembered, remembered};
 use gritmesh_runtime::admission::{Hello, Secret};
-use gritmesh_runtime::tokio::{DirectoryDisk, SystemClock, TokioSpawn};
+use gritmesh_runtime::tokio::{SystemClock, TokioSpawn};
 use gritmesh_runtime::{
-    ClusterId, Disk, DiskError, Environment, Incarnation, NetworkEvent, NetworkHandler, NodeInfo, Seed,
+    Batch, Disk, DiskError, Environment, Incarnation, NetworkEvent, NetworkHandler, NodeInfo, Seed,
     TypesDigest, WIRE_VERSION,
 };
+use gritmesh_store_rocksdb::{OpenError, Options, RocksDisk};
 use gritmesh_transport::{self as transport, Identity, IdentityError, Peers};
 use tokio::net::TcpListener;
 
@@ -34,30 +37,13 @@ use crate::node::{Node, Parts};
 /// The setting of `http` that switches it off.
 pub(crate) const NO_HTTP: &str = "off";
 
-/// The file whose lock says that a node uses the directory.
-const LOCK_FILE: &str = "lock";
-
 /// Why a node did not start. Nothing of it keeps running. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The data directory cannot be made or used.
-    #[error("cannot use the data directory {}: choose another one with `--data`", directory.display())]
-    Directory {
-        /// The directory.
-        directory: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another process uses the data directory.
-    #[error(
-        "the data directory {} is in use by another node: stop that node, or choose another directory with `--data`",
-        directory.display()
-    )]
-    InUse {
-        /// The directory.
-        directory: PathBuf,
-    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The disk refused.
     #[error("cannot use the data directory: choose another one with `--data`")]
     Disk(#[from] DiskError),
@@ -114,12 +100,6 @@ pub enum StartError {
 }
 
 pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node, StartError> {
-    let lock = lock(&settings.data)?;
-    let disk = DirectoryDisk::open(&settings.data)?;
-    let identity = Identity::load_or_create(&settings.data)?;
-    let start = remembered(&disk)?;
-    write_incarnation(&disk, start.incarnation).await?;
-
     let secret = reveal("secret", &settings.secret)?;
     let token = reveal("token", &settings.token)?;
     let listen = resolve("listen", &settings.listen).await?;
@@ -127,7 +107,20 @@ pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node
         return Err(StartError::NoSecret { address: listen });
     }
     let advertised = advertised(&settings, listen).await?;
-    let web = bind_http(&settings.http).await?;
+    let http = match settings.http.as_str() {
+        NO_HTTP => None,
+        text => Some(resolve("http", text).await?),
+    };
+
+    let disk = open(settings.data.clone()).await?;
+    let identity = Identity::load_or_create(&settings.data)?;
+    let start = remembered(&*disk)?;
+    write_incarnation(&*disk, start.incarnation).await?;
+
+    let web = match http {
+        Some(address) => Some(bind_http(address).await?),
+        None => None,
+    };
     if let Some((_, bound)) = &web
         && !transport::listens_on_loopback(*bound)
     {
@@ -153,7 +146,9 @@ pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node
     let (peers, bound) = transport::bind(&identity, transport::Options::new(listen, secret, hello)).await?;
     info.peer_address.set_port(bound.port());
 
-    let core = make_core(&settings, &peers, disk, info, start.cluster, registry, bound)?;
+    let volatile = |name: &&str| registry.get(name).is_some_and(|actor_type| !actor_type.info().durable);
+    let volatile = registry.names().filter(volatile).map(str::to_owned).collect();
+    let core = make_core(&settings, &peers, Arc::clone(&disk) as _, info, start, registry, bound)?;
     peers.run(Arc::new(Reporter(Arc::downgrade(&core))));
     let web = web.map(|(listener, bound)| {
         let state = http::Setup {
@@ -161,18 +156,19 @@ pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node
             peers: Arc::clone(&peers),
             token,
             limits: settings.limits,
+            volatile,
         };
         http::serve(listener, bound, state)
     });
-    Ok(Node::new(Parts { core, peers, web, bound, timeouts: settings.timeouts, lock }))
+    Ok(Node::new(Parts { core, peers, web, bound, timeouts: settings.timeouts, disk }))
 }
 
 fn make_core(
     settings: &Settings,
     peers: &Arc<Peers>,
-    disk: DirectoryDisk,
+    disk: Arc<dyn Disk>,
     info: NodeInfo,
-    cluster: Option<ClusterId>,
+    start: Remembered,
     registry: Registry,
     bound: SocketAddr,
 ) -> Result<Arc<gritmesh_core::Node>, StartError> {
@@ -181,7 +177,7 @@ fn make_core(
         clock: Arc::new(clock),
         spawn: Arc::new(TokioSpawn::new(tokio::runtime::Handle::current(), clock)),
         network: Arc::clone(peers) as Arc<dyn gritmesh_runtime::Network>,
-        disk: Arc::new(disk),
+        disk,
         seed: Seed::new(entropy().map_err(StartError::Entropy)?),
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -196,7 +192,7 @@ fn make_core(
         ..NodeOptions::default()
     };
     options.membership.found_after = settings.timeouts.found_after;
-    Ok(gritmesh_core::Node::start(environment, info, cluster, registry, options)?)
+    Ok(gritmesh_core::Node::start(environment, info, start, registry, options)?)
 }
 
 /// Tells the node what its network reports. Holds the node loosely: the node holds the network already.
@@ -210,23 +206,17 @@ impl NetworkHandler for Reporter {
     }
 }
 
-fn lock(directory: &Path) -> Result<File, StartError> {
-    let failed = |source| StartError::Directory { directory: directory.to_owned(), source };
-    fs::create_dir_all(directory).map_err(failed)?;
-    let file = File::options().create(true).write(true).truncate(false).open(directory.join(LOCK_FILE));
-    let file = file.map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse { directory: directory.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
+/// Opens the disk, which takes as long as there is to recover. Nobody else can open it until it is closed.
+async fn open(directory: PathBuf) -> Result<Arc<RocksDisk>, OpenError> {
+    let opened = tokio::task::spawn_blocking(move || RocksDisk::open(&directory, Options::default()));
+    opened.await.expect("opening a disk does not panic, and nobody aborts it").map(Arc::new)
 }
 
 async fn write_incarnation(disk: &dyn Disk, incarnation: Incarnation) -> Result<(), DiskError> {
     let (written, wait) = oneshot::channel();
     // The receiver is awaited below, so it is still there.
     let done = Box::new(move |result| drop(written.send(result)));
-    disk.write(vec![gritmesh_core::incarnation(incarnation)], done);
+    disk.write(Batch::synced(vec![gritmesh_core::incarnation(incarnation)]), done);
     wait.await.unwrap_or(Err(DiskError::Closed))
 }
 
@@ -240,15 +230,11 @@ async fn resolve(setting: &'static str, text: &str) -> Result<SocketAddr, StartE
     found.next().ok_or_else(|| failed(io::Error::other("the host has no address")))
 }
 
-async fn bind_http(text: &str) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
-    if text == NO_HTTP {
-        return Ok(None);
-    }
-    let address = resolve("http", text).await?;
+async fn bind_http(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Http { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    Ok(Some((listener, bound)))
+    Ok((listener, bound))
 }
 
 /// The address at which others find this node.

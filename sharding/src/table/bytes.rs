@@ -1,7 +1,7 @@
 //! Tables and descriptors as bytes: what peers send, and what is kept on disk.
 //!
 //! One byte names the format, an rkyv archive follows. A table lies in columns and names every node once, so
-//! that 1,024 shards with three replicas each on a thousand nodes stay below 64 KiB. The end of a range is
+//! that 1,024 shards with three replicas each on a thousand nodes stay below 72 KiB. The end of a range is
 //! not written: it is where the next one starts.
 
 use std::collections::BTreeSet;
@@ -10,10 +10,11 @@ use gritmesh_runtime::{Epoch, NodeId, ShardId, Token};
 use rkyv::rancor;
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{DESCRIPTOR_BYTES_MAX, Descriptor, Shard, ShardTable, TABLE_BYTES_MAX, TableError};
+use super::{DESCRIPTOR_BYTES_MAX, Descriptor, Shard, ShardTable, TABLE_BYTES_MAX, TableError, Version};
 
-/// The first byte. Another layout gets another number; old ones stay readable.
-const FORMAT: u8 = 1;
+/// The first byte. Another layout gets another number; old ones stay readable, but for format 1, which had no
+/// terms and was on no disk.
+const FORMAT: u8 = 2;
 
 /// Stands in the column of leaders where there is none.
 const NO_LEADER: u16 = u16::MAX;
@@ -24,6 +25,7 @@ struct Columns {
     nodes: Vec<[u8; 32]>,
     ids: Vec<u32>,
     starts: Vec<u64>,
+    terms: Vec<u64>,
     epochs: Vec<u64>,
     /// Indexes into `nodes`, or [`NO_LEADER`].
     leaders: Vec<u16>,
@@ -35,6 +37,7 @@ struct Columns {
 #[derive(Archive, Serialize, Deserialize)]
 struct Row {
     shard: u32,
+    term: u64,
     epoch: u64,
     leader: Option<[u8; 32]>,
     replicas: Vec<[u8; 32]>,
@@ -51,6 +54,7 @@ impl ShardTable {
         let columns = Columns {
             ids: shards.iter().map(|shard| shard.id.0).collect(),
             starts: shards.iter().map(|shard| shard.start.0).collect(),
+            terms: shards.iter().map(|shard| shard.term).collect(),
             epochs: shards.iter().map(|shard| shard.epoch.0).collect(),
             leaders: shards.iter().map(|shard| shard.leader.as_ref().map_or(NO_LEADER, index)).collect(),
             replica_counts: shards.iter().map(|shard| shard.replicas.len() as u8).collect(),
@@ -74,9 +78,15 @@ impl ShardTable {
 impl Columns {
     fn into_shards(self) -> Result<Vec<Shard>, TableError> {
         let count = self.ids.len();
-        let columns = [self.starts.len(), self.epochs.len(), self.leaders.len(), self.replica_counts.len()];
+        let columns = [
+            self.starts.len(),
+            self.terms.len(),
+            self.epochs.len(),
+            self.leaders.len(),
+            self.replica_counts.len(),
+        ];
         let replicas: usize = self.replica_counts.iter().map(|count| usize::from(*count)).sum();
-        if columns != [count; 4] || replicas != self.replicas.len() {
+        if columns != [count; 5] || replicas != self.replicas.len() {
             return Err(malformed("the columns differ in length"));
         }
         let node = |index: &u16| self.nodes.get(usize::from(*index)).map(|key| NodeId(*key));
@@ -96,6 +106,7 @@ impl Columns {
                 id: ShardId(self.ids[place]),
                 start: Token(self.starts[place]),
                 end: Token(end),
+                term: self.terms[place],
                 epoch: Epoch(self.epochs[place]),
                 leader,
                 replicas: replicas.ok_or_else(|| malformed("a replica is not listed"))?,
@@ -110,7 +121,8 @@ impl Descriptor {
     pub fn encode(&self) -> Vec<u8> {
         let row = Row {
             shard: self.shard.0,
-            epoch: self.epoch.0,
+            term: self.version.term,
+            epoch: self.version.epoch.0,
             leader: self.leader.map(|node| node.0),
             replicas: self.replicas.iter().map(|node| node.0).collect(),
         };
@@ -126,7 +138,7 @@ impl Descriptor {
         let row = rkyv::from_bytes::<Row, rancor::Error>(archive).map_err(malformed)?;
         let descriptor = Self {
             shard: ShardId(row.shard),
-            epoch: Epoch(row.epoch),
+            version: Version { term: row.term, epoch: Epoch(row.epoch) },
             leader: row.leader.map(NodeId),
             replicas: row.replicas.into_iter().map(NodeId).collect(),
         };

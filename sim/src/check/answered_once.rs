@@ -13,7 +13,7 @@ pub(crate) fn check(history: &History, found: Found<'_>) {
             );
         }
         for end in &call.ends {
-            if end.outcome.is_ok_and(|answer| answer != number as u64) {
+            if end.outcome.is_ok_and(|answer| answer != call.operation.unwrap_or(number as u64)) {
                 found(
                     "answered_once",
                     end.at,

@@ -70,6 +70,8 @@ fn bad_arguments_are_refused_with_their_name() {
         ("run --seed 1 --seconds 0", "--seconds"),
         ("run --seed 1 --engines 0", "--engines"),
         ("run --seed 1 --engines x", "--engines"),
+        ("run --seed 1 --shards 0", "--shards"),
+        ("run --seed 1 --shards 4097", "--shards"),
         ("sweep --seeds 0", "--seeds"),
         ("sweep --from 18446744073709551615", "--from"),
         ("sweep --seed 1", "--seed"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::channel::oneshot;
 use gritmesh_core::{Node, NodeOptions, Remembered, incarnation, remembered};
-use gritmesh_runtime::{DiskError, Environment, Instant, NodeInfo, TypesDigest, WIRE_VERSION};
+use gritmesh_runtime::{Batch, DiskError, Environment, Instant, NodeInfo, TypesDigest, WIRE_VERSION};
 
 use super::Sim;
 use crate::world::NodeIndex;
@@ -38,7 +38,7 @@ impl Sim {
                 let (sender, written) = oneshot::channel();
                 let record = incarnation(remembered.incarnation);
                 let done = Box::new(move |result| drop(sender.send(result)));
-                environment.disk.write(vec![record], done);
+                environment.disk.write(Batch::synced(vec![record]), done);
                 Boot::Writing { environment, remembered, written }
             }
             Err(_) => self.fail(node),
@@ -103,7 +103,7 @@ impl Sim {
             .map(|number| self.world.address(NodeIndex(number)).to_string())
             .collect();
         let options = NodeOptions { seeds, own_addresses: vec![address.to_string()], ..self.options.clone() };
-        let started = Node::start(environment, info, remembered.cluster, registry, options);
+        let started = Node::start(environment, info, remembered, registry, options);
         let started = started.expect("the settings of a simulated node are in range");
         self.world.attach(node, Arc::clone(&started) as _);
         self.members[usize::from(node.0)].node = Some(started);

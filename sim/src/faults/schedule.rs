@@ -29,7 +29,7 @@ pub(super) fn draw(
     if nodes == 0 || micros == 0 {
         return schedule;
     }
-    let kinds: [(bool, &str, Drawer); 7] = [
+    let kinds: [(bool, &str, Drawer); 8] = [
         (classes.partitions || classes.one_way_partitions, "partitions", draw_partitions),
         (classes.crashes, "crashes", draw_crashes),
         (classes.stalls, "stalls", draw_stalls),
@@ -37,6 +37,7 @@ pub(super) fn draw(
         (classes.slow_links, "slow links", draw_slow_links),
         (classes.full_disks, "full disks", draw_full_disks),
         (classes.leaves, "leaves", draw_leaves),
+        (classes.flipped_bits, "flipped bits", draw_flipped_bits),
     ];
     for (is_on, label, drawer) in kinds {
         if is_on {
@@ -168,5 +169,15 @@ fn draw_full_disks(draw: &mut Draw<'_>) {
         let node = draw.node();
         draw.plan(span.start, Intervention::FullDisk { node, full: true });
         draw.plan(span.end, Intervention::FullDisk { node, full: false });
+    }
+}
+
+/// One disk at a time, so that of each thing that was written a replica stays whole.
+fn draw_flipped_bits(draw: &mut Draw<'_>) {
+    for span in draw.spans(Duration::from_secs(10)) {
+        let node = draw.node();
+        let per_million = 100 << draw.rng.below(8);
+        draw.plan(span.start, Intervention::FlipBits { node, per_million });
+        draw.plan(span.end, Intervention::FlipBits { node, per_million: 0 });
     }
 }

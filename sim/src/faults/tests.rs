@@ -40,7 +40,7 @@ fn what_begins_ends_within_the_safety_phase() {
     for number in 0..200 {
         let plan = Plan::of_classes(&Seed::from_number(number), Classes::ALL, 5, MINUTE);
         let (mut down, mut left) = (BTreeSet::new(), BTreeSet::new());
-        let (mut stalled, mut partitioned) = (0i32, false);
+        let (mut stalled, mut partitioned, mut flipping) = (0i32, false, None);
         let mut last = 0;
         for planned in &plan.schedule {
             assert!(last <= planned.at_micros && planned.at() <= MINUTE);
@@ -54,10 +54,12 @@ fn what_begins_ends_within_the_safety_phase() {
                 Intervention::Resume(_) => stalled -= 1,
                 Intervention::Partition(_) => assert!(!std::mem::replace(&mut partitioned, true)),
                 Intervention::Heal => partitioned = false,
+                Intervention::FlipBits { node, per_million: 0 } => assert_eq!(flipping.take(), Some(node)),
+                Intervention::FlipBits { node, .. } => assert_eq!(flipping.replace(node), None),
                 _ => {}
             }
         }
-        assert!(down.is_empty() && left.is_empty() && stalled == 0 && !partitioned);
+        assert!(down.is_empty() && left.is_empty() && stalled == 0 && !partitioned && flipping.is_none());
     }
 }
 

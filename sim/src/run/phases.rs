@@ -7,11 +7,13 @@ use std::time::Duration;
 use gritmesh_runtime::{Instant, NodeId, Rng, Seed};
 use parking_lot::Mutex;
 
-use super::load;
+use super::cuts::{self, Voters};
+use super::disks::Disks;
+use super::load::{self, Planned};
 use crate::cluster::Sim;
 use crate::faults::{Intervention, Plan};
 use crate::history::History;
-use crate::probe::Probe;
+use crate::workload::Probe;
 use crate::world::NodeIndex;
 
 /// Mean time between two calls, over all clients.
@@ -39,16 +41,20 @@ const LIVENESS_TIMEOUT: Duration = Duration::from_secs(5);
 type Agreement = (BTreeMap<NodeIndex, BTreeSet<NodeId>>, Vec<(u32, u64, Option<String>)>);
 
 pub(super) struct Phases<'a> {
-    sim: &'a mut Sim,
-    history: &'a Arc<Mutex<History>>,
+    pub(super) sim: &'a mut Sim,
+    pub(super) history: &'a Arc<Mutex<History>>,
     rng: Rng,
     stalled_since: BTreeMap<NodeIndex, Instant>,
     agreed: Option<(Instant, Agreement)>,
+    disks: Disks,
+    /// As of the last look.
+    voters: Voters,
 }
 
 impl<'a> Phases<'a> {
     pub(super) fn new(sim: &'a mut Sim, history: &'a Arc<Mutex<History>>, seed: Seed) -> Self {
-        Self { sim, history, rng: seed.rng(), stalled_since: BTreeMap::new(), agreed: None }
+        let (stalled_since, disks, voters) = (BTreeMap::new(), Disks::default(), Voters::new());
+        Self { sim, history, rng: seed.rng(), stalled_since, agreed: None, disks, voters }
     }
 
     /// Faults and calls, until the plan is done.
@@ -66,6 +72,8 @@ impl<'a> Phases<'a> {
                 self.intervene(&planned.intervention);
             }
             if now >= next_call {
+                // Often, since a head that is wrong may be so for a moment only.
+                self.disks.look(self.sim, &mut self.history.lock());
                 self.call();
                 next_call = now + CALL_EVERY.mul_f64(self.rng.below(200) as f64 / 100.0);
             }
@@ -84,6 +92,14 @@ impl<'a> Phases<'a> {
         if let Intervention::Stall(node) = intervention {
             self.stalled_since.entry(*node).or_insert(now);
         }
+        match intervention {
+            Intervention::Partition(partition) => {
+                let shards = self.voters.keys().copied();
+                cuts::begin(&mut self.history.lock(), self.sim, partition, shards);
+            }
+            Intervention::Heal => cuts::end(&mut self.history.lock(), self.sim),
+            _ => {}
+        }
         self.sim.inject_failure(intervention);
         let world = self.sim.world();
         for (node, since) in self.stalled_since.extract_if(.., |node, _| !world.is_stalled(*node)) {
@@ -97,10 +113,9 @@ impl<'a> Phases<'a> {
             return;
         }
         let through = running[self.rng.below(running.len() as u64) as usize];
-        let Some(node) = self.sim.node(through.0).cloned() else { return };
-        let environment = self.sim.world().environment(through);
-        let notes = self.sim.world().notes(through);
-        load::call(self.history, (through, &node), &environment, notes, &mut self.rng);
+        let mut rng = self.rng.clone();
+        self.at(through.0, |place| load::call(place, &mut rng));
+        self.rng = rng;
     }
 
     /// Ends all faults, starts what is down, and waits until all nodes agree. Tells whether they do.
@@ -109,6 +124,7 @@ impl<'a> Phases<'a> {
         for node in std::mem::take(&mut self.stalled_since).into_iter() {
             self.history.lock().stopped[usize::from(node.0.0)] += now - node.1;
         }
+        cuts::end(&mut self.history.lock(), self.sim);
         self.sim.world_mut().calm();
         for node in 0..self.sim.len() {
             if !self.sim.world().is_running(NodeIndex(node)) {
@@ -123,19 +139,23 @@ impl<'a> Phases<'a> {
         false
     }
 
-    /// Every actor answers through every node, and lives on one node only.
+    /// Every actor answers through every node, and lives on one node only. Then all comes to rest.
     pub(super) fn liveness(&mut self) {
+        let begin = self.sim.now();
         for _ in 0..(2 * AGREED_FOR.as_millis() / LOOK_EVERY.as_millis()) {
             self.sim.advance(LOOK_EVERY);
             self.look();
         }
         for through in 0..self.sim.len() {
-            for actor in 0..load::ACTORS {
+            for actor in 0..load::PROBES {
                 self.must_answer(through, &format!("p{actor}"));
             }
         }
+        self.durable_actors_answer();
         self.look();
         self.sim.advance(LAST_CALLS);
+        self.come_to_rest(self.sim.now() - begin);
+        self.look();
     }
 
     fn must_answer(&mut self, through: u16, actor: &str) {
@@ -144,10 +164,11 @@ impl<'a> Phases<'a> {
             self.history.lock().not_served.push(wrong);
             return;
         };
-        let notes = self.sim.world().notes(NodeIndex(through));
-        let at = notes.note(&format!("call {} of {actor}", load::next(self.history)));
-        let number = load::begin(self.history, at, NodeIndex(through), actor, LIVENESS_TIMEOUT, true);
-        let answer = self.sim.block_on(async { target.run(number, 0).deadline(LIVENESS_TIMEOUT).await });
+        let timeout = LIVENESS_TIMEOUT;
+        let what = "Run { millis: 0 }".to_owned();
+        let planned = Planned { actor, operation: None, timeout, one_way: true, what };
+        let Some(number) = self.at(through, |place| place.begin(planned)) else { return };
+        let answer = self.sim.block_on(async { target.run(number, 0).deadline(timeout).await });
         let wrong = match answer {
             Ok(Ok(answer)) if answer == number => return,
             Ok(Ok(answer)) => {
@@ -159,8 +180,15 @@ impl<'a> Phases<'a> {
         self.history.lock().not_served.push((self.sim.now(), wrong));
     }
 
-    /// Compares the actors of all nodes, if the nodes have agreed for long enough.
+    /// Looks at the whole cluster: at the disks, and at the actors in memory.
     fn look(&mut self) {
+        self.disks.look(self.sim, &mut self.history.lock());
+        self.voters = cuts::voters(self.sim);
+        self.look_at_actors();
+    }
+
+    /// Compares the actors of all nodes, if the nodes have agreed for long enough.
+    fn look_at_actors(&mut self) {
         let Some(agreement) = agreement(self.sim) else {
             self.agreed = None;
             return;

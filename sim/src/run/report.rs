@@ -20,6 +20,8 @@ pub struct Report {
     pub nodes: u16,
     /// Engines of each node.
     pub engines: usize,
+    /// How many shards the cluster had.
+    pub shards: u32,
     /// The faults.
     pub plan: Plan,
     /// What went wrong, in the order of time.
@@ -72,7 +74,13 @@ impl Verdict {
 }
 
 impl Report {
-    pub(super) fn new(seed: String, engines: usize, plan: Plan, sim: &Sim, history: &History) -> Self {
+    pub(super) fn new(
+        seed: String,
+        (engines, shards): (usize, u32),
+        plan: Plan,
+        sim: &Sim,
+        history: &History,
+    ) -> Self {
         let mut findings = sim.world().findings();
         findings.sort_by_key(|finding| finding.at);
         let mut outcomes = BTreeMap::new();
@@ -88,6 +96,7 @@ impl Report {
             seed,
             nodes: sim.len(),
             engines,
+            shards,
             plan,
             findings,
             trace_hash: sim.world().trace_hash(),
@@ -111,8 +120,10 @@ impl Report {
     /// The command that repeats the run.
     pub fn replay_command(&self) -> String {
         let seconds = self.plan.duration_micros / 1_000_000;
-        let Self { seed, nodes, engines, .. } = self;
-        format!("gritmesh sim replay --seed {seed} --nodes {nodes} --seconds {seconds} --engines {engines}")
+        let Self { seed, nodes, engines, shards, .. } = self;
+        format!(
+            "gritmesh sim replay --seed {seed} --nodes {nodes} --seconds {seconds} --engines {engines} --shards {shards}"
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use gritmesh_runtime::{Environment, Instant, Tag, TrafficClass};
+use gritmesh_runtime::{Batch, Environment, Instant, Table, Tag, TrafficClass};
 use gritmesh_sim::{BlockError, NodeIndex, PANIC, SPIN, SchedulingFaults, WorldOptions};
 use parking_lot::Mutex;
 
@@ -114,8 +114,8 @@ fn killing_drops_everything_and_silences_the_rest() {
             // All of this must neither deadlock nor have an effect.
             self.0.spawn.spawn(Box::pin(async {}));
             self.0.network.dial("n0:7946");
-            self.0.disk.write(Vec::new(), Box::new(|_| {}));
-            assert!(self.0.disk.read("key").is_err());
+            self.0.disk.write(Batch::default(), Box::new(|_| {}));
+            assert!(self.0.disk.get(Table::Head, b"key").is_err());
             self.0.clock.now();
             self.1.fetch_add(1, Ordering::Relaxed);
         }
@@ -137,7 +137,7 @@ fn killing_drops_everything_and_silences_the_rest() {
         }));
     }
     let guard = CallsBack(environment.clone(), Arc::clone(&dropped));
-    environment.disk.write(Vec::new(), Box::new(move |_| drop(guard)));
+    environment.disk.write(Batch::default(), Box::new(move |_| drop(guard)));
     cluster.world.advance(Duration::from_micros(10));
     let due_before = environment.clock.now() + SECOND;
     cluster.world.kill(NodeIndex(0));

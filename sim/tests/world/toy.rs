@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gritmesh_runtime::{
-    Environment, NetworkEvent, NetworkHandler, NodeId, NodeInfo, Record, Seed, Tag, TrafficClass,
+    Batch, Change, Environment, NetworkEvent, NetworkHandler, NodeId, NodeInfo, Seed, Table, Tag,
+    TrafficClass,
 };
 use gritmesh_sim::{NodeIndex, NodeSlot, Plan, TraceOptions, World};
 
@@ -47,9 +48,8 @@ impl Pinger {
     }
 
     fn keep(&self) {
-        let value = Some(self.pongs.load(Ordering::Relaxed).to_le_bytes().to_vec());
-        let record = Record { key: "pongs".into(), value };
-        self.environment.disk.write(vec![record], Box::new(|_| {}));
+        let pongs = Change::put(Table::Head, *b"pongs", self.pongs.load(Ordering::Relaxed).to_le_bytes());
+        self.environment.disk.write(Batch::synced(vec![pongs]), Box::new(|_| {}));
     }
 
     async fn run(self: Arc<Self>, peers: Vec<NodeInfo>, period: Duration) {
@@ -102,7 +102,7 @@ impl Run {
     }
 
     fn start(&mut self, node: NodeIndex, environment: Environment) {
-        let kept = environment.disk.read("pongs").ok().flatten();
+        let kept = environment.disk.get(Table::Head, b"pongs").ok().flatten();
         let kept =
             kept.map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("the value is a number")));
         let pinger = Arc::new(Pinger {

@@ -5,10 +5,13 @@
 mod applications;
 mod bad_requests;
 mod bad_starts;
+mod bank;
 mod demo;
 mod dev;
+mod durable;
 mod failing;
 mod forming;
+mod histories;
 mod leaving;
 mod noise;
 mod refusals;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use gritmesh_membership as membership;
 use gritmesh_membership::{ClusterEvent, View};
 use gritmesh_runtime::admission::{Hello, Refusal};
-use gritmesh_runtime::{ClusterId, DiskError, Epoch, LossReason, NodeId, NodeInfo, Record, ShardId};
+use gritmesh_runtime::{Change, ClusterId, DiskError, LossReason, NodeId, NodeInfo, ShardId};
 use gritmesh_sharding as sharding;
+use gritmesh_sharding::{Descriptor, Shard, ShardTable, Version};
 
 use crate::engine::Routes;
 
@@ -34,13 +35,28 @@ pub(crate) enum Event {
         by_us: bool,
         refusal: Refusal,
     },
-    Persisted(Result<(), DiskError>),
+    /// What was to be persisted is on the disk, or is not.
+    Persisted {
+        what: Persisting,
+        result: Result<(), DiskError>,
+    },
+    /// What a peer said of a shard.
     Learn {
         shard: ShardId,
-        epoch: Epoch,
+        version: Version,
         leader: Option<NodeId>,
     },
-    Released(ShardId),
+    /// What a shard that this node leads is now.
+    Own(Descriptor),
+    /// This node leads the shard no more.
+    LostLeadership(ShardId),
+    /// Whether this node holds a replica of the shard.
+    Holds {
+        shard: ShardId,
+        holds: bool,
+    },
+    /// One engine has all shards on the disk that it had to found.
+    Founded,
     Drain,
     Leave,
 }
@@ -50,7 +66,8 @@ pub(crate) enum Event {
 pub(crate) enum Effect {
     /// Make records durable, then tell [`Event::Persisted`].
     Persist {
-        records: Vec<Record>,
+        what: Persisting,
+        changes: Vec<Change>,
     },
     Send {
         to: NodeId,
@@ -67,8 +84,14 @@ pub(crate) enum Effect {
         routes: Arc<Routes>,
         mixed: bool,
     },
-    Serve(ShardId),
-    Release(ShardId),
+    /// The node founds the cluster: the engines create these shards.
+    Found(Vec<Shard>),
+    /// Where a shard that this node leads should be.
+    Want {
+        shard: ShardId,
+        voters: Vec<NodeId>,
+        leader: NodeId,
+    },
     /// A member is dead: what it owes will not come.
     Gone(NodeId),
     Notify(ClusterEvent),
@@ -80,6 +103,15 @@ pub(crate) enum Effect {
     Left,
 }
 
+/// What Control has on its way to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Persisting {
+    /// The cluster's id.
+    Cluster,
+    /// The ranges of the shards, or that all of them were founded.
+    Table,
+}
+
 /// What Control is at birth.
 #[derive(Debug)]
 pub(crate) struct Start {
@@ -87,4 +119,9 @@ pub(crate) struct Start {
     pub(crate) membership_options: membership::Options,
     pub(crate) sharding_options: sharding::Options,
     pub(crate) shards: u32,
+    pub(crate) engines: usize,
+    /// The table, if the disk has one.
+    pub(crate) table: Option<ShardTable>,
+    /// Whether this node was founding a cluster when it stopped.
+    pub(crate) founding: bool,
 }

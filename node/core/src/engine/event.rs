@@ -1,40 +1,68 @@
 //! What an engine hears and what it wants done.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
-use gritmesh_actor::Submission;
-use gritmesh_runtime::{Epoch, Failure, NodeId, ShardId};
-use gritmesh_sharding::{Routing, ShardTable};
+use gritmesh_actor::{Gate, Header, Outgoing, Submission};
+use gritmesh_runtime::{
+    ActorAddress, Batch, Change, DiskError, Epoch, Failure, Instant, NodeId, ShardId, Snapshot, UnixTime,
+};
+use gritmesh_shard::{Command, Damage, PendingMessage, PendingReminder};
+use gritmesh_sharding::{Descriptor, Route, Routing, Shard, ShardTable, Version};
 
 use super::{Caller, Travelling};
-use crate::wire::Place;
+use crate::admin::is_administrative;
+use crate::wire::{Bulk, Place};
 
 /// Where everything is, as Control last published it.
 #[derive(Debug)]
 pub(crate) struct Routes {
     pub(crate) routing: Routing,
     pub(crate) table: ShardTable,
+    /// Shards of whose replicas no majority is alive, as seen from here.
+    pub(crate) cut_off: BTreeSet<ShardId>,
 }
 
 impl Routes {
+    /// Where a call goes. Who hosts the type does not matter to questions about an actor: its leader has the answer.
+    pub(crate) fn route(&self, header: &Header) -> Route {
+        if !is_administrative(&header.method) {
+            return self.routing.route(header.token, header.address.actor_type());
+        }
+        let shard = self.table.shard_of(header.token);
+        match shard.leader {
+            Some(node) => Route::Node { node, shard: shard.id, version: shard.version() },
+            None => Route::NoLeader { shard: shard.id },
+        }
+    }
+
     pub(crate) fn leader(&self, shard: ShardId) -> Option<NodeId> {
         self.table.shard(shard)?.leader
     }
 
-    pub(crate) fn epoch(&self, shard: ShardId) -> Epoch {
-        self.table.shard(shard).map_or(Epoch(0), |shard| shard.epoch)
+    pub(crate) fn version(&self, shard: ShardId) -> Version {
+        self.table.shard(shard).map_or(Version::ZERO, Shard::version)
     }
 }
 
+/// A change of a shard that somebody on this node wants committed.
+pub(crate) struct Commit {
+    pub(crate) command: Command,
+    /// Messages that leave once when it is, and are forgotten if it is not.
+    pub(crate) volatile: Vec<Outgoing>,
+    /// Opened when it is, or surely or perhaps is not.
+    pub(crate) gate: Option<Gate>,
+}
+
 /// What happened.
-#[derive(Debug)]
 pub(crate) enum Event {
     /// A call from this node, or one that came back from an activation that closed.
     Submit(Submission),
     /// A call that another engine had before the table told that it is this one's.
     Passed(Travelling),
     /// A call from a peer for an actor that is not in memory here.
-    Received { from: Caller, submission: Submission, shard: ShardId, epoch: Epoch, hops: u8 },
+    Received { from: Caller, submission: Submission, shard: ShardId, version: Version, hops: u8 },
     /// A peer answered.
     Reply { slot: u64, result: Result<Vec<u8>, Failure> },
     /// A peer does not serve the shard; the call did not run.
@@ -45,12 +73,40 @@ pub(crate) enum Event {
     Lost { peer: NodeId, unsent: Vec<u64> },
     /// Control has published where everything is.
     Routes(Arc<Routes>),
-    /// This node leads the shard.
-    Serve(ShardId),
-    /// This node stops leading the shard.
-    Release(ShardId),
+    /// The first event: bring back the replicas that the disk holds.
+    Restore,
+    /// This node founds the cluster: create the replicas of all these shards that the disk does not hold.
+    Found(Vec<Shard>),
+    /// Messages of logs from a peer.
+    Consensus { from: NodeId, messages: Vec<Vec<u8>> },
+    /// A batch has reached the disk, or has failed.
+    Persisted { number: u64, result: Result<(), DiskError> },
+    /// Somebody wants a change of a shard that this node leads.
+    Commit { shard: ShardId, commit: Commit },
+    /// Somebody wants to know that everything before is committed and this node still leads.
+    Observe { shard: ShardId, gate: Gate },
+    /// Where a shard that this node leads should be.
+    Want { shard: ShardId, voters: Vec<NodeId>, leader: NodeId },
     /// No actor of the shard is in memory any more.
     Evicted(ShardId),
+    /// A peer is believed dead.
+    Gone(NodeId),
+    /// A peer wants a part of the state of a shard after an entry of its log.
+    Pull { from: NodeId, shard: ShardId, index: u64, request: Vec<u8> },
+    /// A part of the state of a shard.
+    Chunk { from: NodeId, shard: ShardId, index: u64, chunk: Vec<u8> },
+    /// A peer does not keep the state any longer that was asked for.
+    StateGone { shard: ShardId, index: u64 },
+    /// An object of a shard is missing or damaged on the disk.
+    Damaged { shard: ShardId, damage: Damage },
+    /// A peer had the object: these rows bring it back.
+    Repaired { shard: ShardId, rows: Vec<Change> },
+    /// How the delivery of a message ended.
+    Delivered { shard: ShardId, message: Arc<PendingMessage>, result: Result<(), Failure> },
+    /// How the firing of a reminder ended.
+    Fired { shard: ShardId, reminder: Arc<PendingReminder>, result: Result<(), Failure> },
+    /// The wall clock, told every second.
+    WallClock(UnixTime),
     /// The node is shutting down: nothing that cannot be routed now will wait for it.
     Draining,
     /// Time has passed.
@@ -58,7 +114,6 @@ pub(crate) enum Event {
 }
 
 /// What has to be done, in order.
-#[derive(Debug)]
 pub(crate) enum Effect {
     /// Queue an envelope for a peer; tell [`Event::NotSent`] if that fails.
     Send { to: NodeId, slot: u64, body: Vec<u8> },
@@ -66,16 +121,48 @@ pub(crate) enum Effect {
     Redirect { to: Caller, place: Place },
     /// Run a call here, bringing its actor into memory.
     Deliver(Submission),
+    /// Answer a question about an actor, or carry out an order.
+    Administer { shard: ShardId, submission: Submission },
     /// Give a call to the engine of its shard.
     Pass { call: Travelling, shard: ShardId },
     /// End a call.
     Answer(Submission, Result<Vec<u8>, Failure>),
-    /// Bring all actors of the shard out of memory, then tell [`Event::Evicted`].
-    Evict(ShardId),
-    /// Tell Control that the shard is free.
-    Released(ShardId),
+    /// Write a batch, then tell [`Event::Persisted`].
+    Write { engine: u8, number: u64, batch: Batch },
+    /// Send messages of logs to a peer; what is lost is repeated by the logs.
+    SendConsensus { to: NodeId, body: Vec<u8> },
+    /// Send something large to a peer.
+    SendBulk { to: NodeId, bulk: Bulk },
+    /// Read a part of a shard's state and send it to a peer.
+    SendChunk { to: NodeId, shard: ShardId, index: u64, request: Vec<u8>, snapshot: Snapshot },
+    /// Tell those who wait that they may be seen, or may not.
+    Open { gate: Gate, result: Result<(), Failure> },
+    /// Bring all actors of the shard out of memory, then tell [`Event::Evicted`]. Whether this node still leads.
+    Evict { shard: ShardId, leads: bool },
+    /// Bring one actor out of memory without a word to it: it is paused.
+    EvictActor(ActorAddress),
+    /// Until when this node surely leads the shard alone, and in which epoch.
+    Lease { shard: ShardId, until: Instant, epoch: Epoch },
+    /// Tell Control what has become of a shard that this node leads.
+    Own(Descriptor),
+    /// Tell Control that this node leads the shard no more.
+    LostLeadership(ShardId),
+    /// Tell Control whether this node holds a replica of the shard.
+    Holds { shard: ShardId, holds: bool },
+    /// Tell Control that all shards of this engine that were to be founded are on the disk.
+    Founded,
     /// Tell Control what a peer said of a shard.
-    Learn { shard: ShardId, epoch: Epoch, leader: Option<NodeId> },
+    Learn { shard: ShardId, version: Version, leader: Option<NodeId> },
+    /// Deliver a message that a committed step sends, then tell [`Event::Delivered`].
+    Message { shard: ShardId, message: Arc<PendingMessage> },
+    /// Deliver a reminder, then tell [`Event::Fired`]. It may be so late that only a step is made of it.
+    Fire { shard: ShardId, reminder: Arc<PendingReminder>, skip: bool },
+    /// Pause an actor, wherever it is: it keeps failing.
+    Pause { actor: ActorAddress, reason: String },
+    /// Send a message of a committed step that nobody keeps.
+    Forward(Outgoing),
+    /// The node cannot go on.
+    Fatal(String),
     /// Add to a metric.
     Count(Counted),
 }
@@ -90,4 +177,22 @@ pub(crate) enum Counted {
         /// The type.
         actor_type: String,
     },
+    /// A message of a log could not be read.
+    MalformedConsensus,
+    /// A part of a state could not be used.
+    BadTransfer,
+    /// A record of the disk is damaged.
+    Damaged,
+    /// An object came back from a peer.
+    Repaired,
+    /// Entries were committed.
+    Committed(u64),
+    /// Steps were refused by the compare-and-set.
+    Refused(u64),
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Event")
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use gritmesh_runtime::{Epoch, Instant, NodeId, ShardId};
+use gritmesh_runtime::{Instant, NodeId, ShardId};
+use gritmesh_sharding::Version;
 
 use super::Travelling;
 
@@ -15,7 +16,8 @@ pub(super) const PARKED_MAX: usize = 1 << 15;
 pub(super) enum Reason {
     NoCluster,
     NoLeader(ShardId),
-    Moving(ShardId, Epoch),
+    Moving(ShardId, Version),
+    Unsettled(ShardId),
     Unreachable(NodeId),
 }
 
@@ -25,6 +27,7 @@ impl fmt::Display for Reason {
             Self::NoCluster => f.write_str("this node had not joined a cluster by the deadline"),
             Self::NoLeader(shard) => write!(f, "no node served shard {shard} by the deadline"),
             Self::Moving(shard, _) => write!(f, "shard {shard} was still moving at the deadline"),
+            Self::Unsettled(shard) => write!(f, "shard {shard} was still writing at the deadline"),
             Self::Unreachable(node) => {
                 write!(f, "node {} could not be reached by the deadline", node.short())
             }
@@ -64,6 +67,15 @@ impl Parked {
     pub(super) fn take_all(&mut self) -> Vec<Travelling> {
         self.earliest = Instant::MAX;
         self.waiting.drain(..).map(|waiting| waiting.call).collect()
+    }
+
+    /// Takes the calls that wait for steps to be on the disk.
+    pub(super) fn take_unsettled(&mut self) -> Vec<Travelling> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let unsettled = |waiting: &mut Waiting| matches!(waiting.reason, Reason::Unsettled(_));
+        self.waiting.extract_if(.., unsettled).map(|waiting| waiting.call).collect()
     }
 
     /// Takes the calls whose deadline has passed, and those that have paused long enough.

@@ -1,9 +1,12 @@
 //! A call on its way to another node.
 
-use gritmesh_runtime::{ActorAddress, Epoch, FailureCode, Instant, NodeId, ShardId, frame};
+use gritmesh_actor::Origin;
+use gritmesh_runtime::{ActorAddress, FailureCode, Instant, NodeId, ShardId, frame};
+use gritmesh_sharding::Version;
 
+use super::calls::refuse;
 use super::pending::{PENDING_MAX, Sent};
-use super::{Effect, Engine, Travelling, refuse};
+use super::{Effect, Engine, Travelling};
 use crate::wire::{Call, Envelope};
 
 /// Nodes that a message without a waiting caller may pass through. Nobody could follow a redirect for it, so a
@@ -17,9 +20,14 @@ impl Engine {
         call: Travelling,
         to: NodeId,
         shard: ShardId,
-        epoch: Epoch,
+        version: Version,
         out: &mut Vec<Effect>,
     ) {
+        if matches!(call.submission.header.origin, Origin::Reminder { .. }) {
+            // Whoever leads the shard now has the reminder too. Elsewhere this would be a call like any other.
+            let detail = "a reminder is only delivered by the node that leads its actor's shard";
+            return refuse(call, FailureCode::NotDelivered, detail, out);
+        }
         let arguments = match call.submission.payload.encode() {
             Ok(arguments) => arguments,
             Err(failure) => return out.push(Effect::Answer(call.submission, Err(failure))),
@@ -36,7 +44,7 @@ impl Engine {
         }
         // Nobody waits for the answer to a one-way message, so it needs no place among the pending calls.
         let slot = if one_way { 0 } else { self.pending.reserve() };
-        let body = self.envelope(now, &call, to, (slot, hops), (shard, epoch), &arguments);
+        let body = self.envelope(now, &call, to, (slot, hops), (shard, version), &arguments);
         if body.len() > frame::FRAME_BYTES_MAX {
             self.pending.cancel(slot);
             let detail = format!(
@@ -58,7 +66,7 @@ impl Engine {
         call: &Travelling,
         to: NodeId,
         (slot, hops): (u64, u8),
-        (shard, epoch): (ShardId, Epoch),
+        (shard, version): (ShardId, Version),
         arguments: &[u8],
     ) -> Vec<u8> {
         let header = &call.submission.header;
@@ -72,7 +80,8 @@ impl Engine {
             engine: self.index,
             token: header.token.0,
             shard: shard.0,
-            epoch: epoch.0,
+            term: version.term,
+            epoch: version.epoch.0,
             key: header.address.as_key(),
             method: &header.method,
             arguments,
@@ -80,6 +89,7 @@ impl Engine {
             timeout_us: u64::try_from((header.deadline - now).as_micros()).unwrap_or(u64::MAX),
             one_way: header.one_way,
             hops,
+            origin: (&header.origin).into(),
         };
         let size_hint = arguments.len() + wire.key.len() + wire.method.len();
         Envelope::Call(wire).to_bytes(size_hint)

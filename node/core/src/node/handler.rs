@@ -4,18 +4,20 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gritmesh_actor::{Chain, DynamicPayload, Header, Submission, WireReply, WireTurn};
+use gritmesh_actor::{Chain, DynamicPayload, Header, Origin, Submission, WireReply, WireTurn};
 use gritmesh_runtime::frame::Frames;
 use gritmesh_runtime::{
     ActorAddress, DialError, Epoch, Failure, FailureCode, Incarnation, Instant, NetworkEvent, NetworkHandler,
     NodeId, ShardId, Token, TrafficClass,
 };
+use gritmesh_sharding::{MessageHeader, Version};
 use rkyv::rancor;
 
 use super::Node;
+use crate::admin::is_administrative;
 use crate::metrics::ReasonLabel;
 use crate::options::Sabotage;
-use crate::wire::{ArchivedEnvelope, Call, Envelope};
+use crate::wire::{ArchivedEnvelope, Call, Envelope, LogMessages};
 use crate::{control, engine};
 
 type ArchivedCall = rkyv::Archived<Call<'static>>;
@@ -30,12 +32,15 @@ impl NetworkHandler for Node {
             NetworkEvent::Received { from, class: TrafficClass::Calls, frames } => {
                 node.calls_received(from, frames);
             }
-            NetworkEvent::Received { from, class, frames } => {
-                // Consensus and bulk have no receiver in this version; a peer that uses them is still read.
-                if class == TrafficClass::Gossip {
-                    let events = frames.map(|body| control::Event::Received { from, body: body.to_vec() });
-                    node.control.post_all(&node, events);
-                }
+            NetworkEvent::Received { from, class: TrafficClass::Consensus, frames } => {
+                node.consensus_received(from, frames);
+            }
+            NetworkEvent::Received { from, class: TrafficClass::Bulk, frames } => {
+                frames.for_each(|body| node.bulk_received(from, body));
+            }
+            NetworkEvent::Received { from, class: TrafficClass::Gossip, frames } => {
+                let events = frames.map(|body| control::Event::Received { from, body: body.to_vec() });
+                node.control.post_all(&node, events);
             }
             NetworkEvent::Connected { hello } => {
                 node.inbound.lock().connected(hello.info.node_id, hello.info.incarnation);
@@ -83,6 +88,25 @@ impl Node {
             let own = |slot: &&u64| **slot != 0 && usize::from(engine::engine_of(**slot)) == index;
             let unsent = unsent.iter().filter(own).copied().collect();
             engine.post(self, engine::Event::Lost { peer, unsent });
+        }
+    }
+
+    /// Gives the messages of logs to the engines of their shards, each engine one event for all of them.
+    fn consensus_received(self: &Arc<Self>, from: NodeId, frames: Frames<'_>) {
+        let mut bodies: Vec<Vec<Vec<u8>>> = self.engines.iter().map(|_| Vec::new()).collect();
+        for message in frames.flat_map(LogMessages::read) {
+            match MessageHeader::read(message) {
+                Ok(header) => bodies[self.engine_of(header.shard)].push(message.to_vec()),
+                Err(error) => {
+                    self.metrics.malformed.inc();
+                    tracing::warn!(peer = %from.short(), %error, "a message of a log cannot be read");
+                }
+            }
+        }
+        for (engine, messages) in self.engines.iter().zip(bodies) {
+            if !messages.is_empty() {
+                engine.post(self, engine::Event::Consensus { from, messages });
+            }
         }
     }
 
@@ -160,22 +184,31 @@ impl Node {
                 return None;
             }
         };
+        let origin = match call.origin.read() {
+            Ok(origin) => origin,
+            Err(error) => {
+                let failure = Failure::new(FailureCode::BadAddress, format!("of the sender: {error}"));
+                gritmesh_actor::Host::answer(&**self, reply, Err(failure));
+                return None;
+            }
+        };
         let deadline = now + Duration::from_micros(call.timeout_us.to_native()).min(TIMEOUT_MAX);
         let token = Token(call.token.to_native());
-        if let Some(activation) = self.directory.get_by_key(token, &call.key) {
+        let asks_engine = is_administrative(&call.method);
+        let in_memory = if asks_engine { None } else { self.directory.get_by_key(token, &call.key) };
+        if let Some(activation) = in_memory {
             let (method, arguments, one_way) = (&*call.method, &*call.arguments, call.one_way);
-            activation.enter_wire(WireTurn { method, arguments, deadline, chain, one_way, reply });
+            activation.enter_wire(WireTurn { method, arguments, deadline, chain, one_way, reply, origin });
             return None;
         }
-        self.route_received(from, call, deadline, chain, reply)
+        self.route_received(from, call, (deadline, chain, origin), reply)
     }
 
     fn route_received(
         self: &Arc<Self>,
         from: NodeId,
         call: &ArchivedCall,
-        deadline: Instant,
-        chain: Chain,
+        (deadline, chain, origin): (Instant, Chain, Origin),
         reply: WireReply,
     ) -> Option<(usize, engine::Event)> {
         let address = match ActorAddress::from_key(&call.key) {
@@ -189,7 +222,7 @@ impl Node {
         // The sender's token only finds what is in memory; what is created stands at its true place.
         let token = address.token();
         let method = Cow::Owned((*call.method).to_owned());
-        let header = Header { address, token, method, deadline, chain, one_way: call.one_way };
+        let header = Header { address, token, method, deadline, chain, one_way: call.one_way, origin };
         let payload = Box::new(DynamicPayload::new(call.arguments.to_vec(), reply, self.as_host()));
         let shard = ShardId(call.shard.to_native());
         let engine = match &*self.routes.load() {
@@ -204,7 +237,7 @@ impl Node {
             },
             submission: Submission { header, payload },
             shard,
-            epoch: Epoch(call.epoch.to_native()),
+            version: Version { term: call.term.to_native(), epoch: Epoch(call.epoch.to_native()) },
             hops: call.hops,
         };
         Some((engine, event))

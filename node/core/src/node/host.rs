@@ -4,9 +4,9 @@ use std::any::{Any, TypeId};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gritmesh_actor::{Directory, Host, Submission, WireReply};
+use gritmesh_actor::{Directory, History, Host, Submission, WireReply};
 use gritmesh_runtime::{
-    ActorAddress, Clock, Failure, FailureCode, NodeId, SendError, Spawn, Tag, TrafficClass, frame,
+    ActorAddress, Clock, Failure, FailureCode, NodeId, SendError, Spawn, Tag, Token, TrafficClass, frame,
 };
 
 use super::Node;
@@ -43,6 +43,7 @@ impl Host for Node {
                 // A caller who went away does not want to know.
                 let _ = caller.send(result);
             }
+            WireReply::Told(told) => told(result),
             WireReply::Peer { peer, slot, incarnation } => {
                 self.answer_peer(peer, Reply { slot, incarnation: incarnation.0, result });
             }
@@ -67,6 +68,10 @@ impl Host for Node {
 
     fn deactivated(&self, _: &ActorAddress) {
         self.metrics.deactivations.inc();
+    }
+
+    fn open(self: Arc<Self>, address: &ActorAddress, token: Token) -> Result<Box<dyn History>, Failure> {
+        self.open_history(address, token)
     }
 
     fn panicked(&self, address: &ActorAddress, message: &str) {

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use gritmesh_actor::{AnyActivation, Header, Payload, ReleaseGuard};
-use gritmesh_runtime::{Clock, Failure, FailureCode, Instant, SendError, ShardId, Tag, TrafficClass};
+use gritmesh_actor::{AnyActivation, Gate, Header, Outgoing, Payload, ReleaseGuard, Submission};
+use gritmesh_runtime::{
+    ActorAddress, Batch, Clock, Failure, FailureCode, Instant, NodeId, SendError, ShardId, Snapshot, Tag,
+    TrafficClass,
+};
+use gritmesh_shard::{PendingMessage, PendingReminder};
 
 use super::Node;
 use crate::control::Control;
@@ -25,8 +29,24 @@ const INLINE_LINKS_MAX: usize = 8;
 pub(crate) enum Deferred {
     /// Give a call to its activation, which has to be started first if it is new.
     Deliver { header: Header, payload: Box<dyn Payload>, activation: Arc<dyn AnyActivation>, new: bool },
-    /// Bring the actors of a shard out of memory.
-    Evict(ShardId),
+    /// Answer a question about an actor, or carry out an order.
+    Administer { shard: ShardId, submission: Submission },
+    /// Bring the actors of a shard out of memory: to their end if this node still leads it, else without a word.
+    Evict { shard: ShardId, leads: bool },
+    /// Bring one actor out of memory without a word.
+    EvictActor(ActorAddress),
+    /// Tell somebody whether what was waited for is committed.
+    Open { gate: Gate, result: Result<(), Failure> },
+    /// Deliver a message of a committed step until it is acknowledged.
+    Message { shard: ShardId, message: Arc<PendingMessage> },
+    /// Send a message of a committed step at most once.
+    Forward(Outgoing),
+    /// Deliver a reminder.
+    Fire { shard: ShardId, reminder: Arc<PendingReminder>, skip: bool },
+    /// Pause an actor that keeps failing.
+    Pause { actor: ActorAddress, reason: String },
+    /// Read a part of a shard's state and send it.
+    SendChunk { to: NodeId, shard: ShardId, index: u64, request: Vec<u8>, snapshot: Snapshot },
     /// Bring actors out of memory that another node hosts now.
     Reconcile(Arc<Routes>),
 }
@@ -60,7 +80,21 @@ impl Node {
                     activation.start(here);
                 }
             }
-            Deferred::Evict(shard) => self.evict(shard),
+            Deferred::Administer { shard, submission } => self.administer(shard, submission),
+            Deferred::Evict { shard, leads } => self.evict(shard, leads),
+            Deferred::EvictActor(address) => {
+                if let Some(activation) = self.directory.get(address.token(), &address) {
+                    activation.undo();
+                }
+            }
+            Deferred::Open { gate, result } => gate(result),
+            Deferred::Message { shard, message } => self.deliver_message(shard, message),
+            Deferred::Forward(outgoing) => self.forward(outgoing),
+            Deferred::Fire { shard, reminder, skip } => self.fire(shard, reminder, skip),
+            Deferred::Pause { actor, reason } => self.pause(actor, &reason),
+            Deferred::SendChunk { to, shard, index, request, snapshot } => {
+                self.send_chunk(to, (shard, index), request, &*snapshot);
+            }
             Deferred::Reconcile(routes) => {
                 let me = self.info.node_id;
                 for part in 0..self.directory.partitions() {
@@ -75,11 +109,13 @@ impl Node {
         }
     }
 
-    fn evict(self: &Arc<Self>, shard: ShardId) {
+    /// Actors of a shard that this node leads no more have nothing to say any more: what they did not commit did
+    /// not happen. Volatile ones are told good-bye either way; nothing else remembers them.
+    fn evict(self: &Arc<Self>, shard: ShardId, leads: bool) {
         let node = self.weak.clone();
         let guard = ReleaseGuard::new(move || {
             if let Some(node) = node.upgrade() {
-                node.engines[node.engine_of(shard)].post(&node, engine::Event::Evicted(shard));
+                node.post(shard, engine::Event::Evicted(shard));
             }
         });
         let routes = self.routes.load_full();
@@ -87,6 +123,9 @@ impl Node {
         for activation in self.directory.range(range.start, range.end) {
             if self.options.sabotage == Sabotage::KeepActors {
                 break;
+            }
+            if activation.info().durable && !leads {
+                Arc::clone(&activation).undo();
             }
             activation.close(Some(Arc::clone(&guard)));
         }
@@ -97,7 +136,7 @@ impl Node {
         self.options.sabotage == sabotage && self.info.incarnation.0 > 1
     }
 
-    fn network_send(&self, class: TrafficClass, to: gritmesh_runtime::NodeId, body: &[u8]) {
+    pub(super) fn network_send(&self, class: TrafficClass, to: NodeId, body: &[u8]) {
         if let Err(error) = self.environment.network.send(to, class, Tag(0), body) {
             tracing::debug!(peer = %to.short(), %error, "a message was not sent");
         }
@@ -113,14 +152,14 @@ impl Perform<Control> for Node {
 
     fn persist(&self, effects: &mut Vec<control::Effect>) {
         for effect in effects.extract_if(.., |effect| matches!(effect, control::Effect::Persist { .. })) {
-            let control::Effect::Persist { records } = effect else { continue };
+            let control::Effect::Persist { what, changes } = effect else { continue };
             let node = self.weak.clone();
             let done = Box::new(move |result| {
                 if let Some(node) = node.upgrade() {
-                    node.control.post(&node, control::Event::Persisted(result));
+                    node.control.post(&node, control::Event::Persisted { what, result });
                 }
             });
-            self.environment.disk.write(records, done);
+            self.environment.disk.write(Batch::synced(changes), done);
         }
     }
 
@@ -130,7 +169,6 @@ impl Perform<Control> for Node {
         match effect {
             Effect::Persist { .. } => unreachable!("what is persisted was taken out before"),
             Effect::Send { .. } if self.fails_by(Sabotage::MuteAfterRestart) => {}
-            Effect::Serve(_) if self.fails_by(Sabotage::ServeNothingAfterRestart) => {}
             Effect::Send { to, body } => self.network_send(TrafficClass::Gossip, to, &body),
             Effect::Dial(address) => self.environment.network.dial(&address),
             Effect::Learn(info) => self.environment.network.learn(&info),
@@ -150,13 +188,20 @@ impl Perform<Control> for Node {
                     deferred.push(Deferred::Reconcile(routes));
                 }
             }
-            Effect::Serve(shard) => {
-                self.engines[self.engine_of(shard)].post(&node, engine::Event::Serve(shard));
+            Effect::Found(shards) => {
+                for engine in &self.engines {
+                    engine.post(&node, engine::Event::Found(shards.clone()));
+                }
             }
-            Effect::Release(shard) => {
-                self.engines[self.engine_of(shard)].post(&node, engine::Event::Release(shard));
+            Effect::Want { shard, voters, leader } => {
+                let want = engine::Event::Want { shard, voters, leader };
+                self.engines[self.engine_of(shard)].post(&node, want);
             }
-            Effect::Gone(peer) => node.engines_lost(peer, &[]),
+            Effect::Gone(peer) => {
+                for engine in &self.engines {
+                    engine.post(&node, engine::Event::Gone(peer));
+                }
+            }
             Effect::Notify(event) => {
                 self.metrics.events.inc();
                 tracing::info!(?event, "cluster");
@@ -195,32 +240,58 @@ impl Perform<Engine> for Node {
         &*self.environment.clock
     }
 
-    fn persist(&self, _: &mut Vec<engine::Effect>) {
-        // Volatile actors leave nothing on the disk.
+    fn persist(&self, effects: &mut Vec<engine::Effect>) {
+        for effect in effects.extract_if(.., |effect| matches!(effect, engine::Effect::Write { .. })) {
+            let engine::Effect::Write { engine, number, batch } = effect else { continue };
+            let node = self.weak.clone();
+            let done = Box::new(move |result| {
+                if let Some(node) = node.upgrade() {
+                    node.engines[usize::from(engine)]
+                        .post(&node, engine::Event::Persisted { number, result });
+                }
+            });
+            self.environment.disk.write(batch, done);
+        }
     }
 
     fn perform(&self, effect: engine::Effect, deferred: &mut Vec<Deferred>) {
         use engine::Effect;
         match effect {
+            Effect::Write { .. } => unreachable!("what is written was taken out before"),
             Effect::Send { to, slot, body } => self.send_call(to, slot, &body),
+            Effect::SendConsensus { to, body } => self.network_send(TrafficClass::Consensus, to, &body),
+            Effect::SendBulk { to, bulk } => self.network_send(TrafficClass::Bulk, to, &bulk.to_bytes()),
+            Effect::SendChunk { to, shard, index, request, snapshot } => {
+                deferred.push(Deferred::SendChunk { to, shard, index, request, snapshot });
+            }
             Effect::Redirect { to, place } => self.send_redirect(to, place),
             Effect::Deliver(submission) => self.deliver(submission, deferred),
-            Effect::Pass { call, shard } => {
-                self.engines[self.engine_of(shard)].post(&self.this(), engine::Event::Passed(call));
+            Effect::Administer { shard, submission } => {
+                deferred.push(Deferred::Administer { shard, submission })
             }
+            Effect::Pass { call, shard } => self.post(shard, engine::Event::Passed(call)),
             Effect::Answer(submission, result) => {
                 self.metrics.outcome(result.as_ref().err().map(|failure| failure.code));
                 submission.payload.answer(result);
             }
-            Effect::Evict(shard) => deferred.push(Deferred::Evict(shard)),
-            Effect::Released(shard) => self.control.post(&self.this(), control::Event::Released(shard)),
-            Effect::Learn { shard, epoch, leader } => {
-                self.control.post(&self.this(), control::Event::Learn { shard, epoch, leader });
+            Effect::Open { gate, result } => deferred.push(Deferred::Open { gate, result }),
+            Effect::Evict { shard, leads } => deferred.push(Deferred::Evict { shard, leads }),
+            Effect::EvictActor(address) => deferred.push(Deferred::EvictActor(address)),
+            Effect::Lease { shard, until, epoch } => self.leases.set(shard, until, epoch),
+            Effect::Message { shard, message } => deferred.push(Deferred::Message { shard, message }),
+            Effect::Fire { shard, reminder, skip } => deferred.push(Deferred::Fire { shard, reminder, skip }),
+            Effect::Pause { actor, reason } => deferred.push(Deferred::Pause { actor, reason }),
+            Effect::Forward(outgoing) => deferred.push(Deferred::Forward(outgoing)),
+            Effect::Fatal(reason) => {
+                tracing::error!(reason, "the node must stop");
+                self.fatal.set(reason);
             }
-            Effect::Count(Counted::Redirected) => {
-                self.metrics.redirects.inc();
-            }
-            Effect::Count(Counted::UnknownType { actor_type }) => self.warn_unknown_type(&actor_type),
+            Effect::Own(_)
+            | Effect::LostLeadership(_)
+            | Effect::Holds { .. }
+            | Effect::Founded
+            | Effect::Learn { .. } => self.tell_control(effect),
+            Effect::Count(counted) => self.count(counted),
         }
     }
 
@@ -238,9 +309,43 @@ impl Perform<Engine> for Node {
 }
 
 impl Node {
+    pub(super) fn post(&self, shard: ShardId, event: engine::Event) {
+        self.engines[self.engine_of(shard)].post(&self.this(), event);
+    }
+
+    fn tell_control(&self, effect: engine::Effect) {
+        let event = match effect {
+            engine::Effect::Own(descriptor) => control::Event::Own(descriptor),
+            engine::Effect::LostLeadership(shard) => control::Event::LostLeadership(shard),
+            engine::Effect::Holds { shard, holds } => control::Event::Holds { shard, holds },
+            engine::Effect::Founded => control::Event::Founded,
+            engine::Effect::Learn { shard, version, leader } => {
+                control::Event::Learn { shard, version, leader }
+            }
+            _ => unreachable!("only what Control wants to know comes here"),
+        };
+        self.control.post(&self.this(), event);
+    }
+
+    fn count(&self, counted: Counted) {
+        match counted {
+            Counted::Redirected => self.metrics.redirects.inc(),
+            Counted::UnknownType { actor_type } => {
+                self.warn_unknown_type(&actor_type);
+                0
+            }
+            Counted::MalformedConsensus => self.metrics.malformed.inc(),
+            Counted::BadTransfer => self.metrics.bad_transfers.inc(),
+            Counted::Damaged => self.metrics.damaged.inc(),
+            Counted::Repaired => self.metrics.repaired.inc(),
+            Counted::Committed(steps) => self.metrics.committed.inc_by(steps),
+            Counted::Refused(steps) => self.metrics.refused_steps.inc_by(steps),
+        };
+    }
+
     /// Finds or creates the activation while the engine is held, so that an eviction that comes later sees it.
-    fn deliver(&self, submission: gritmesh_actor::Submission, deferred: &mut Vec<Deferred>) {
-        let gritmesh_actor::Submission { header, payload } = submission;
+    fn deliver(&self, submission: Submission, deferred: &mut Vec<Deferred>) {
+        let Submission { header, payload } = submission;
         let Some(actor_type) = self.registry.get(header.address.actor_type()) else {
             let detail = format!("this node does not host actor type `{}`", header.address.actor_type());
             return payload.answer(Err(Failure::new(FailureCode::UnknownType, detail)));
@@ -254,7 +359,7 @@ impl Node {
         deferred.push(Deferred::Deliver { header, payload, activation, new });
     }
 
-    fn send_call(&self, to: gritmesh_runtime::NodeId, slot: u64, body: &[u8]) {
+    fn send_call(&self, to: NodeId, slot: u64, body: &[u8]) {
         let Err(error) = self.send_call_class(to, Tag(slot), body) else { return };
         if slot == 0 {
             tracing::debug!(peer = %to.short(), %error, "a message without a waiting caller was not sent");

@@ -1,13 +1,15 @@
 //! What a node tells about itself and the cluster.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use gritmesh_actor::ActivationPhase;
 use gritmesh_membership::Member;
-use gritmesh_runtime::{ActorAddress, NodeId};
-use gritmesh_sharding::{Route, Shard};
+use gritmesh_runtime::{ActorAddress, NodeId, ShardId};
+use gritmesh_sharding::{Missing, Move, Route, Shard};
 
 use super::Node;
+use crate::engine::{Engine, ShardHere};
 use crate::status::{ActorStatus, ClusterStatus, Location, NodeStatus, Readiness, ShardState, ShardStatus};
 
 /// Types for which somebody was warned. A client that makes up names must not fill the memory.
@@ -38,8 +40,14 @@ impl Node {
                 if !self.has_settled() {
                     waits_for.push("its share of the shards".to_owned());
                 }
-                if view.active().count() <= 1 {
-                    notes.push("this node is alone: nothing is replicated".to_owned());
+                match view.active().count() {
+                    0 | 1 => notes.push("this node is alone: nothing is replicated".to_owned()),
+                    2 => notes.push("two nodes: no change is possible while one of them is away".to_owned()),
+                    _ => {}
+                }
+                if !routes.cut_off.is_empty() {
+                    let cut_off = routes.cut_off.len();
+                    waits_for.push(format!("a majority of the replicas of {cut_off} of {all} shards"));
                 }
             }
         }
@@ -50,7 +58,7 @@ impl Node {
     /// that is about to move.
     fn has_settled(&self) -> bool {
         let settled = self.settled.load(Ordering::Relaxed)
-            || self.control.peek(|control| control.assignment().is_settled());
+            || self.control.peek(|control| control.placement().is_settled());
         self.settled.store(settled, Ordering::Relaxed);
         settled
     }
@@ -93,15 +101,16 @@ impl Node {
     pub fn shard_statuses(&self) -> Vec<ShardStatus> {
         let routes = self.routes.load();
         let Some(routes) = &*routes else { return Vec::new() };
-        let (serving, releasing) = self.control.peek(|control| {
-            let assignment = control.assignment();
-            let serving: Vec<_> = assignment.serving().collect();
-            (serving, assignment.releasing().collect::<Vec<_>>())
+        let moves: BTreeMap<ShardId, String> = self.control.peek(|control| {
+            let moves = control.placement().moves();
+            moves.map(|one| (one.shard, self.describe_move(&one))).collect()
         });
+        let here = self.shards_here();
         let status = |shard: &Shard| {
+            let own = here.get(&shard.id);
             let state = match shard.leader {
-                _ if releasing.contains(&shard.id) => ShardState::Releasing,
-                _ if serving.contains(&shard.id) => ShardState::Serving,
+                _ if own.is_some_and(|own| own.serves) => ShardState::Serving,
+                _ if own.is_some_and(|own| own.leads) => ShardState::Changing,
                 Some(_) => ShardState::Remote,
                 None => ShardState::Leaderless,
             };
@@ -109,13 +118,32 @@ impl Node {
                 shard: shard.id.0,
                 start: shard.start.to_string(),
                 end: shard.end.to_string(),
-                epoch: shard.epoch.0,
+                epoch: shard.version().epoch.0,
+                term: shard.version().term,
                 leader: shard.leader.map(|leader| self.name_of(leader)),
                 leader_id: shard.leader.map(|leader| leader.to_string()),
+                replicas: shard.replicas.iter().map(|node| self.name_of(*node)).collect(),
                 state,
+                moving: own.filter(|own| own.leads).and_then(|_| moves.get(&shard.id).cloned()),
             }
         };
         routes.table.shards().iter().map(status).collect()
+    }
+
+    /// What has to happen to a shard next, as `one, two -> one, three`.
+    fn describe_move(&self, one: &Move) -> String {
+        let names =
+            |nodes: &[NodeId]| nodes.iter().map(|node| self.name_of(*node)).collect::<Vec<_>>().join(", ");
+        match one.missing {
+            Missing::Leader => "waits for a leader".to_owned(),
+            Missing::Voters => format!("{} -> {}", names(&one.from), names(&one.to)),
+            Missing::Handover => format!("hand over to {}", self.name_of(one.successor)),
+        }
+    }
+
+    /// What the engines do with the shards that have a replica here.
+    fn shards_here(&self) -> BTreeMap<ShardId, ShardHere> {
+        self.engines.iter().flat_map(|engine| engine.peek(Engine::shards_here)).collect()
     }
 
     /// The node that hosts an actor, as far as this node knows; `None` if there is none for now.
@@ -123,7 +151,7 @@ impl Node {
         let routes = self.routes.load();
         let routes = routes.as_ref()?;
         let token = address.token();
-        let Route::Node { node, shard, epoch } = routes.routing.route(token, address.actor_type()) else {
+        let Route::Node { node, shard, version } = routes.routing.route(token, address.actor_type()) else {
             return None;
         };
         let view = self.view.load();
@@ -134,7 +162,7 @@ impl Node {
             node_id: node.to_string(),
             http_address: info.and_then(|info| info.http_address).map(|address| address.to_string()),
             shard: shard.0,
-            epoch: epoch.0,
+            epoch: version.epoch.0,
             token: token.to_string(),
             active: here.then(|| self.directory.get(token, address).is_some()),
         })
@@ -185,10 +213,16 @@ impl Node {
         let (pending, parked) = self.waiting_calls();
         metrics.calls_pending.set(pending as i64);
         metrics.calls_parked.set(parked as i64);
-        let (serving, counters, malformed) = self.control.peek(|control| {
-            (control.assignment().serving().count(), control.membership_counters(), control.malformed())
+        let here = self.shards_here();
+        metrics.shards_serving.set(here.values().filter(|own| own.serves).count() as i64);
+        metrics.replicas.set(here.len() as i64);
+        let pending = self.engines.iter().map(|engine| engine.peek(Engine::messages_pending)).sum::<u64>();
+        metrics.messages_pending.set(pending as i64);
+        let (moves, counters, malformed) = self.control.peek(|control| {
+            let moves = control.placement().moves().filter(|one| one.leader == Some(self.info.node_id));
+            (moves.count(), control.membership_counters(), control.malformed())
         });
-        metrics.shards_serving.set(serving as i64);
+        metrics.moves.set(moves as i64);
         metrics.malformed_gossip.set((malformed + counters.malformed) as i64);
         metrics.stalls.set(counters.stalls as i64);
         metrics.rejoins.set(counters.rejoins as i64);
@@ -231,7 +265,7 @@ impl Node {
     }
 }
 
-fn is_active(members: &std::collections::BTreeMap<NodeId, Member>, node: NodeId) -> bool {
+fn is_active(members: &BTreeMap<NodeId, Member>, node: NodeId) -> bool {
     members.get(&node).is_some_and(|member| member.state.is_active())
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Node;
+use crate::engine;
 use crate::passivation::{Memory, Sweep};
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -32,6 +33,11 @@ impl Node {
         let now_s =
             u32::try_from(self.environment.clock.now().as_nanos() / 1_000_000_000).unwrap_or(u32::MAX);
         self.coarse_seconds.store(now_s, Ordering::Relaxed);
+        let unix = self.environment.clock.unix_time();
+        let node = self.this();
+        for engine in &self.engines {
+            engine.post(&node, engine::Event::WallClock(unix));
+        }
         let memory = Memory { used: (self.options.memory_used)(), limit: self.options.memory_limit_bytes };
         sweep.step(&self.directory, now_s, memory);
     }

@@ -44,7 +44,7 @@ fn a_directory_that_cannot_be_used() {
 fn a_directory_whose_records_are_damaged() {
     let data = tempfile::tempdir().unwrap();
     std::fs::write(data.path().join("incarnation"), "short").unwrap();
-    assert!(refused(&up(data.path(), &[])).contains("record `incarnation`"));
+    assert!(refused(&up(data.path(), &[])).contains("incarnation is damaged"));
     std::fs::remove_file(data.path().join("incarnation")).unwrap();
     std::fs::write(data.path().join("identity.key"), "no key").unwrap();
     refused(&up(data.path(), &[]));

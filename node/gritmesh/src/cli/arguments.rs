@@ -1,14 +1,22 @@
 //! What can be typed.
 
+mod actor;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use gritmesh_actor::KEY_BYTES_MAX;
 
 use super::output::Format;
 use crate::ask::Ask;
 use crate::config::{Confidential, Layers, LogFormat, parse_duration};
+
+pub(super) use actor::{
+    ActorArguments, ActorVerb, LetterArguments, LettersVerb, LogArguments, OrderArguments, PauseArguments,
+    ShowArguments, Subject, SubjectArguments, VerifyArguments,
+};
 
 /// Longest wait for an answer about the cluster, as opposed to a call.
 const ASK_TIME_MAX: Duration = Duration::from_secs(10);
@@ -53,8 +61,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  gritmesh shard ls\n  gritmesh shard where counter/alice"
     )]
     Shard(ShardVerb),
-    /// Actors in memory
-    #[command(subcommand, after_help = "Examples:\n  gritmesh actor ls --all")]
+    /// Actors: those in memory, and the histories of durable ones
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  gritmesh actor ls --all\n  gritmesh actor log account/alice\n  gritmesh actor verify account/alice"
+    )]
     Actor(ActorVerb),
     /// Print a script that completes commands in a shell
     #[command(
@@ -79,7 +90,7 @@ impl Verb {
             | Self::Shard(ShardVerb::Ls(asking)) => asking.format,
             Self::Node(NodeVerb::Drain(arguments)) => arguments.asking.format,
             Self::Shard(ShardVerb::Where(arguments)) => arguments.asking.format,
-            Self::Actor(ActorVerb::Ls(arguments)) => arguments.asking.format,
+            Self::Actor(verb) => verb.format(),
             Self::Completions { .. } => Format::Table,
         }
     }
@@ -114,15 +125,6 @@ pub(super) enum ShardVerb {
         after_help = "Examples:\n  gritmesh shard where counter/alice\n  gritmesh shard where acme:counter/alice -o json"
     )]
     Where(WhereArguments),
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ActorVerb {
-    /// List actors in memory on the node that is asked, or on all
-    #[command(
-        after_help = "Examples:\n  gritmesh actor ls\n  gritmesh actor ls --type counter --all --limit 1000"
-    )]
-    Ls(ActorArguments),
 }
 
 /// Whom to ask, and how to show the answer.
@@ -262,13 +264,17 @@ Examples:
   gritmesh call counter/alice add 5
   gritmesh call account/alice transfer bob 30 --timeout 2s
   gritmesh call echo/x echo '{\"a\": [1, 2]}'
-  gritmesh call acme:counter/alice get -o json --node 127.0.0.1:8081")]
+  gritmesh call acme:counter/alice get -o json --node 127.0.0.1:8081
+  gritmesh call account/alice deposit 5 --tenant acme --key invoice-17")]
 pub(super) struct CallArguments {
     #[command(flatten)]
     pub(super) message: MessageArguments,
     /// How long to wait for the answer [default: the node's, 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) timeout: Option<Duration>,
+    /// A text by which a durable actor knows this call again for a day: it runs once, however often it is made
+    #[arg(long, value_name = "TEXT", value_parser = printable)]
+    pub(super) key: Option<String>,
     #[command(flatten)]
     pub(super) asking: Asking,
 }
@@ -293,9 +299,8 @@ pub(super) struct SendArguments {
 /// An actor, one of its methods, and what it is told.
 #[derive(Debug, Args)]
 pub(super) struct MessageArguments {
-    /// The actor: `type/id`, or `tenant:type/id`
-    #[arg(value_name = "ACTOR")]
-    pub(super) address: gritmesh_runtime::ActorAddress,
+    #[command(flatten)]
+    pub(super) subject: Subject,
     /// The method
     pub(super) method: String,
     /// Its arguments
@@ -305,9 +310,8 @@ pub(super) struct MessageArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct WhereArguments {
-    /// The actor: `type/id`, or `tenant:type/id`
-    #[arg(value_name = "ACTOR")]
-    pub(super) address: gritmesh_runtime::ActorAddress,
+    #[command(flatten)]
+    pub(super) subject: Subject,
     #[command(flatten)]
     pub(super) asking: Asking,
 }
@@ -326,19 +330,14 @@ pub(super) struct DrainArguments {
     pub(super) asking: Asking,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct ActorArguments {
-    /// Only actors of this type
-    #[arg(long = "type", value_name = "TYPE")]
-    pub(super) actor_type: Option<String>,
-    /// Ask all nodes
-    #[arg(long)]
-    pub(super) all: bool,
-    /// How many to list at most
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(super) limit: usize,
-    #[command(flatten)]
-    pub(super) asking: Asking,
+/// A key as a node takes it.
+fn printable(text: &str) -> Result<String, String> {
+    let fits =
+        (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    match fits {
+        true => Ok(text.to_owned()),
+        false => Err(format!("a key has 1 to {KEY_BYTES_MAX} printable ASCII letters")),
+    }
 }
 
 fn confidential(text: &str) -> Result<Confidential, std::convert::Infallible> {

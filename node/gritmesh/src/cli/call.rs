@@ -16,14 +16,16 @@ const SLACK: Duration = Duration::from_secs(5);
 const CALL_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn call(arguments: CallArguments, output: &Output) -> Result<(), Failed> {
-    let CallArguments { message, timeout, asking } = arguments;
-    let mut path = path("call", &message.address, &message.method);
+    let CallArguments { message, timeout, key, asking } = arguments;
+    let address = message.subject.address()?;
+    let mut path = path("call", &address, &message.method);
     if let Some(timeout) = timeout {
         path += &format!("?timeout={}", encoded(&humantime::format_duration(timeout).to_string()));
     }
     let ask = asking
         .ask_within(timeout.map_or(CALL_TIME_MAX, |timeout| timeout + SLACK))
-        .with_tenant(message.address.tenant());
+        .with_tenant(address.tenant())
+        .with_key(key);
     let answer = ask.post(&path, &values(&message))?;
     output.json(&answer);
     Ok(())
@@ -31,11 +33,12 @@ pub(super) fn call(arguments: CallArguments, output: &Output) -> Result<(), Fail
 
 pub(super) fn send(arguments: SendArguments, output: &Output) -> Result<(), Failed> {
     let SendArguments { message, delay, asking } = arguments;
-    let mut path = path("send", &message.address, &message.method);
+    let address = message.subject.address()?;
+    let mut path = path("send", &address, &message.method);
     if let Some(delay) = delay {
         path += &format!("?delay={}", encoded(&humantime::format_duration(delay).to_string()));
     }
-    let ask = asking.ask().with_tenant(message.address.tenant());
+    let ask = asking.ask().with_tenant(address.tenant());
     let accepted = ask.post(&path, &values(&message))?;
     match output.is_json() {
         true => output.json(&accepted),

@@ -1,10 +1,10 @@
-//! What is shown of the cluster: members, shards, actors.
+//! What is shown of the cluster: members and shards.
 
 use gritmesh_core::{ClusterStatus, Location, NodeStatus, ShardState, ShardStatus};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::arguments::{ActorArguments, Asking, WhereArguments};
+use super::arguments::{Asking, WhereArguments};
 use super::output::{Failed, Output, cell};
 use crate::ask::{Ask, Refusal, encoded};
 
@@ -74,7 +74,7 @@ pub(super) fn shards(asking: &Asking, output: &Output) -> Result<(), Failed> {
     let row = |shard: &ShardStatus| {
         let state = match shard.state {
             ShardState::Serving => "serving",
-            ShardState::Releasing => "releasing",
+            ShardState::Changing => "changing",
             ShardState::Remote => "remote",
             ShardState::Leaderless => "leaderless",
         };
@@ -83,16 +83,25 @@ pub(super) fn shards(asking: &Asking, output: &Output) -> Result<(), Failed> {
             shard.start.clone(),
             shard.end.clone(),
             shard.epoch.to_string(),
+            shard.term.to_string(),
             shard.leader.clone().unwrap_or_else(|| "-".into()),
+            cell(&Value::from(shard.replicas.join(","))),
             state.to_owned(),
+            shard.moving.clone().unwrap_or_else(|| "-".into()),
         ]
     };
-    output.table(["shard", "start", "end", "epoch", "leader", "here"], shards.iter().map(row).collect());
+    let header = ["shard", "start", "end", "epoch", "term", "leader", "replicas", "here", "moving"];
+    output.table(header, shards.iter().map(row).collect());
+    let (led, whole) = shards.iter().fold((0, 0), |(led, whole), shard| {
+        (led + usize::from(shard.leader.is_some()), whole.max(shard.replicas.len()))
+    });
+    let full = shards.iter().filter(|shard| shard.replicas.len() == whole).count();
+    output.note(&format!("{led} of {} led, {full} with {whole} replicas", shards.len()));
     Ok(())
 }
 
 pub(super) fn locate(arguments: &WhereArguments, output: &Output) -> Result<(), Failed> {
-    let address = &arguments.address;
+    let address = arguments.subject.address()?;
     let path = format!("/v1/where/{}/{}", encoded(address.actor_type()), encoded(address.id()));
     let ask = arguments.asking.ask().with_tenant(address.tenant());
     let (value, location) = read::<Location>(&ask, &path)?;
@@ -114,27 +123,6 @@ pub(super) fn locate(arguments: &WhereArguments, output: &Output) -> Result<(), 
         location.epoch,
         location.token,
     ));
-    Ok(())
-}
-
-pub(super) fn actors(arguments: &ActorArguments, output: &Output) -> Result<(), Failed> {
-    let mut path = format!("/v1/actors?limit={}&all={}", arguments.limit, arguments.all);
-    if let Some(actor_type) = &arguments.actor_type {
-        path += &format!("&type={}", encoded(actor_type));
-    }
-    let value = arguments.asking.ask().get(&path)?;
-    if output.is_json() {
-        output.json(&value);
-        return Ok(());
-    }
-    let actors = value["actors"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let row =
-        |actor: &Value| ["address", "phase", "queued", "idle_s", "node"].map(|field| cell(&actor[field]));
-    output.table(["actor", "phase", "queued", "idle s", "node"], actors.iter().map(row).collect());
-    output.note(&format!("{} shown, {} in memory", actors.len(), cell(&value["total"])));
-    if let Some(unreachable) = value["unreachable"].as_array().filter(|names| !names.is_empty()) {
-        output.note(&format!("without an answer: {}", cell(&Value::from(unreachable.clone()))));
-    }
     Ok(())
 }
 

@@ -56,13 +56,38 @@ fn arguments_are_json_or_texts() {
 fn addresses_are_checked_and_encoded() {
     let path = |text| {
         let arguments = message(text);
-        call::path("call", &arguments.address, &arguments.method)
+        call::path("call", &arguments.subject.address().unwrap(), &arguments.method)
     };
     assert_eq!(path("gritmesh call acme:counter/a/b%é add"), "/v1/call/counter/a%2Fb%25%C3%A9/add");
-    assert_eq!(message("gritmesh call acme:counter/a add").address.tenant(), "acme");
+    assert_eq!(message("gritmesh call acme:counter/a add").subject.address().unwrap().tenant(), "acme");
     let error = parsed("gritmesh call counter add 5").unwrap_err();
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains("`type/id`"), "{error}");
+}
+
+#[test]
+fn a_tenant_stands_before_the_type_or_in_its_flag() {
+    let address = |line: &str| message(line).subject.address().map(|address| address.to_string());
+    let is = |line, expected: &str| assert_eq!(address(line).unwrap(), expected, "{line}");
+    is("gritmesh call counter/a add --tenant acme", "acme:counter/a");
+    is("gritmesh call acme:counter/a add --tenant acme", "acme:counter/a");
+    is("gritmesh call counter/a add", "counter/a");
+    for refused in ["other:counter/a add --tenant acme", "counter/a add --tenant a/b"] {
+        let refused = address(&format!("gritmesh call {refused}"));
+        assert!(matches!(refused, Err(output::Failed::Unusable(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_key_is_printable() {
+    let key = |line: &str| match parsed(line).map(|cli| cli.verb) {
+        Ok(Verb::Call(arguments)) => arguments.key,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(key("gritmesh call counter/a add --key invoice-17").as_deref(), Some("invoice-17"));
+    for bad in ["", "\u{e9}", "\n", &"x".repeat(1025)] {
+        assert!(parsed(&format!("gritmesh call counter/a add --key {bad}")).is_err(), "{bad:?}");
+    }
 }
 
 #[test]

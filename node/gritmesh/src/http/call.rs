@@ -9,7 +9,7 @@ use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use gritmesh_actor::codec;
+use gritmesh_actor::{KEY_BYTES_MAX, codec};
 use gritmesh_core::DynamicCall;
 use gritmesh_runtime::{ActorAddress, DEFAULT_TENANT, Failure, FailureCode};
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cluster::refuse_unknown_type;
 use super::problem::{HttpCode, Problem};
-use super::{BODY_BYTES_MAX, Shared};
+use super::{BODY_BYTES_MAX, Face, Shared};
 use crate::config::parse_duration;
 
 /// How long the body of a request may take to arrive.
@@ -34,12 +34,15 @@ const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 /// Longest time that a caller may ask to wait for an answer, and longest delay of a message.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What the names of a node's own methods begin with. They have paths of their own, some of them guarded.
+const ADMINISTRATIVE: char = '$';
+
 const TENANT: &str = "x-tenant";
 const DEADLINE: &str = "x-deadline";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 pub(super) async fn call(State(face): State<Shared>, request: Request) -> Result<Json<Value>, Problem> {
-    let Invocation { call, .. } = Invocation::read(request, Verb::Call).await?;
+    let Invocation { call, .. } = Invocation::read(&face, request, Verb::Call).await?;
     let answer = face.core.call_dynamic(call).await?;
     let answer = codec::to_json(&answer);
     let answer = answer.map_err(|error| Failure::new(FailureCode::BadAnswer, error.to_string()))?;
@@ -48,7 +51,7 @@ pub(super) async fn call(State(face): State<Shared>, request: Request) -> Result
 
 /// Accepts a message. Nobody hears how it ends, so what can be known now is refused now.
 pub(super) async fn send(State(face): State<Shared>, request: Request) -> Result<Response, Problem> {
-    let Invocation { call, delay } = Invocation::read(request, Verb::Send).await?;
+    let Invocation { call, delay } = Invocation::read(&face, request, Verb::Send).await?;
     refuse_unknown_type(&face.core, call.address.actor_type())?;
     match delay {
         Duration::ZERO => face.core.send_dynamic(call),
@@ -80,7 +83,7 @@ struct Parameters {
 }
 
 impl Invocation {
-    async fn read(request: Request, verb: Verb) -> Result<Self, Problem> {
+    async fn read(face: &Face, request: Request, verb: Verb) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let path = Path::<(String, String, String)>::from_request_parts(&mut parts, &()).await;
         let Path((actor_type, id, method)) = path.map_err(bad_path)?;
@@ -88,8 +91,16 @@ impl Invocation {
         let Query(parameters) = parameters.map_err(|error| bad_request(error.body_text()))?;
         let headers = parts.headers;
         let address = address(&headers, &actor_type, &id)?;
-        if headers.contains_key(IDEMPOTENCY_KEY) {
-            let detail = "idempotency keys need durable actors, which this version does not have";
+        if method.starts_with(ADMINISTRATIVE) {
+            let detail = format!(
+                "`{method}` is no method: no actor has one whose name begins with `{ADMINISTRATIVE}`"
+            );
+            return Err(Failure::new(FailureCode::UnknownMethod, detail).into());
+        }
+        let key = idempotency_key(&headers)?;
+        if key.is_some() && face.volatile.contains(&actor_type) {
+            let detail =
+                format!("`{actor_type}` is volatile and remembers no answers: leave out `Idempotency-Key`");
             return Err(Problem::new(HttpCode::NotSupported, detail));
         }
         let asked = match (header(&headers, DEADLINE)?, parameters.timeout.as_deref()) {
@@ -111,7 +122,7 @@ impl Invocation {
             let detail = format!("the body is to be a JSON array of arguments, or the single one: {error}");
             Failure::new(FailureCode::BadArguments, detail)
         })?;
-        Ok(Self { call: DynamicCall { address, method, arguments, timeout }, delay })
+        Ok(Self { call: DynamicCall { address, method, arguments, timeout, key }, delay })
     }
 }
 
@@ -135,6 +146,23 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Pro
     value.to_str().map(Some).map_err(|_| bad_request(format!("the header `{name}` is not plain text")))
 }
 
+/// A text of the caller's own by which a durable actor knows a request again.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    let is_one = keys.next().is_none() && (1..=KEY_BYTES_MAX).contains(&key.len());
+    let is_printable = key.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte));
+    match key.to_str() {
+        Ok(key) if is_one && is_printable => Ok(Some(key.to_owned())),
+        _ => {
+            let detail = format!(
+                "`Idempotency-Key` is to be one text of 1 to {KEY_BYTES_MAX} printable ASCII letters"
+            );
+            Err(bad_request(detail))
+        }
+    }
+}
+
 fn duration(text: &str, what: &str) -> Result<Duration, Problem> {
     let duration = parse_duration(text).map_err(|error| bad_request(format!("{what}: {error}")))?;
     match duration <= TIMEOUT_MAX {
@@ -143,7 +171,7 @@ fn duration(text: &str, what: &str) -> Result<Duration, Problem> {
     }
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Problem> {
+pub(super) async fn read_body(body: Body) -> Result<Bytes, Problem> {
     // What announces its size is refused before it is read.
     let announced = body.size_hint().lower();
     let mut rest = body.into_data_stream();

@@ -19,6 +19,7 @@ pub(crate) enum HttpCode {
     RequestTimeout,
     BadRequest,
     NotSupported,
+    BrokenHistory,
     NoLeader,
     Unauthorized,
     Forbidden,
@@ -28,13 +29,14 @@ pub(crate) enum HttpCode {
 
 impl HttpCode {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::PayloadTooLarge,
         Self::RequestTimeout,
         Self::BadRequest,
         Self::NotSupported,
+        Self::BrokenHistory,
         Self::NoLeader,
         Self::Unauthorized,
         Self::Forbidden,
@@ -49,7 +51,7 @@ impl HttpCode {
 
     pub(super) const fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "No such path"),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Nothing is there"),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Not with this method")
             }
@@ -61,6 +63,9 @@ impl HttpCode {
             }
             Self::BadRequest => ("bad_request", StatusCode::BAD_REQUEST, "The request is malformed"),
             Self::NotSupported => ("not_supported", StatusCode::NOT_IMPLEMENTED, "Not supported"),
+            Self::BrokenHistory => {
+                ("broken_history", StatusCode::INTERNAL_SERVER_ERROR, "The history does not prove itself")
+            }
             Self::NoLeader => {
                 ("no_leader", StatusCode::SERVICE_UNAVAILABLE, "Nobody hosts the actor for now")
             }
@@ -90,13 +95,23 @@ pub(crate) const fn status_of(code: FailureCode) -> (StatusCode, &'static str) {
         FailureCode::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "The actor panicked"),
         FailureCode::ActorError => (StatusCode::UNPROCESSABLE_ENTITY, "The actor refused"),
         FailureCode::BadAnswer => (StatusCode::INTERNAL_SERVER_ERROR, "The answer cannot be shown"),
+        FailureCode::NoQuorum => (StatusCode::SERVICE_UNAVAILABLE, "No majority of replicas"),
+        FailureCode::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "The disk is full"),
+        FailureCode::Paused => (StatusCode::CONFLICT, "The actor is paused"),
+        FailureCode::Early => (StatusCode::CONFLICT, "An earlier message has not been read"),
     }
 }
 
 /// Whether the same call may succeed later and surely did not run.
 pub(crate) const fn is_retryable(code: FailureCode) -> bool {
-    let passes =
-        matches!(code, FailureCode::NotDelivered | FailureCode::Overloaded | FailureCode::ActivationFailed);
+    let passes = matches!(
+        code,
+        FailureCode::NotDelivered
+            | FailureCode::Overloaded
+            | FailureCode::ActivationFailed
+            | FailureCode::NoQuorum
+            | FailureCode::DiskFull
+    );
     passes && code.surely_not_run()
 }
 

@@ -1,5 +1,6 @@
 //! The HTTP face of real nodes, asked by a real client.
 
+mod actors;
 mod bounds;
 mod calls;
 mod documented;
@@ -60,14 +61,19 @@ impl Trouble {
     }
 }
 
-/// A node with its directory.
+/// A node, with its directory if that is its alone.
 struct Started {
     node: Node,
-    _data: TempDir,
+    _data: Option<TempDir>,
 }
 
 async fn start(change: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Started {
     let data = tempfile::tempdir().unwrap();
+    let started = start_on(&data, change).await;
+    Started { _data: Some(data), ..started }
+}
+
+async fn start_on(data: &TempDir, change: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Started {
     let settings = Settings {
         data: data.path().to_owned(),
         listen: "127.0.0.1:0".into(),
@@ -75,7 +81,7 @@ async fn start(change: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Started {
         ..Settings::default()
     };
     let builder = samples::register(NodeBuilder::new().settings(settings)).register::<Trouble>();
-    Started { node: change(builder).start().await.unwrap(), _data: data }
+    Started { node: change(builder).start().await.unwrap(), _data: None }
 }
 
 async fn start_ready() -> Started {

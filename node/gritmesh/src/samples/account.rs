@@ -1,28 +1,28 @@
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{Context, actor, handlers};
 
-/// How long a transfer waits for the other account. Two accounts that transfer to each other at the same moment
-/// wait for each other, and this is when they stop.
-const DEPOSIT_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// Holds an amount in whole units.
+/// Holds an amount in whole units. Durable.
 ///
-/// A transfer takes from this account and then calls the other one. If that call surely did not run, the amount is
-/// given back. If its outcome is not known, or the process dies in between, the amount may be gone: a
-/// volatile actor has nothing to look it up in. The same transfer between durable actors will be exact.
-#[actor(volatile)]
-#[derive(Debug, Default)]
+/// A transfer takes from this account and sends a credit to the other one, in the same step: both happen or neither,
+/// and the credit arrives exactly once, whatever crashes in between. It is under way for a moment, in which the amount
+/// is in neither balance but in the outbox of this account.
+///
+/// A balance has 64 bits. A deposit that does not fit is refused. A credit cannot be, since nobody waits for it any
+/// more; what of it does not fit is held back, shown by `held`, and flows into the balance as soon as there is room. So
+/// no amount is ever lost: balances, what is held and what is under way add up to what was deposited and not withdrawn.
+#[actor]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Account {
     balance: u64,
+    /// Credits that did not fit, added up: a second entry takes 2^64 units.
+    held: Vec<u64>,
 }
 
-/// Why an account refuses.
+/// Why an account refuses. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum AccountError {
-    /// There is not that much; nothing changed.
+    /// There is not that much.
     #[error("{wanted} are wanted and {balance} are there")]
     InsufficientFunds {
         /// What is there.
@@ -30,10 +30,10 @@ pub enum AccountError {
         /// What was wanted.
         wanted: u64,
     },
-    /// The sum does not fit into 64 bits; nothing changed.
+    /// The sum does not fit into 64 bits.
     #[error("the account cannot hold that much")]
     Overflow,
-    /// The other account cannot be named like that, or is this one; nothing changed.
+    /// The other account cannot be named like that, or is this one.
     #[error("cannot transfer to `{to}`: {reason}")]
     BadReceiver {
         /// The id that was given.
@@ -41,18 +41,10 @@ pub enum AccountError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The other account took nothing; the amount was given back.
+    /// The credit could not be sent.
     #[error("nothing was transferred: {reason}")]
     NotTransferred {
         /// What stood in the way.
-        reason: String,
-    },
-    /// The amount was taken, and whether it arrived is not known.
-    #[error("{amount} were taken, and whether they arrived is not known: {reason}")]
-    Uncertain {
-        /// How much.
-        amount: u64,
-        /// What happened.
         reason: String,
     },
 }
@@ -69,6 +61,7 @@ impl Account {
     pub fn withdraw(&mut self, n: u64) -> Result<u64, AccountError> {
         let left = self.balance.checked_sub(n);
         self.balance = left.ok_or(AccountError::InsufficientFunds { balance: self.balance, wanted: n })?;
+        self.let_in();
         Ok(self.balance)
     }
 
@@ -79,21 +72,85 @@ impl Account {
             return Err(bad("it is this account".into()));
         }
         let receiver = ctx.try_actor::<Self>(&to).map_err(|error| bad(error.to_string()))?;
-        self.withdraw(n)?;
-        match receiver.deposit(n).deadline(DEPOSIT_TIME_MAX).await {
-            Ok(_) => Ok(self.balance),
-            // A refusal changed nothing there either.
-            Err(error) if error.surely_not_run() || matches!(error, crate::CallError::Failed(_)) => {
-                self.balance += n;
-                Err(AccountError::NotTransferred { reason: error.to_string() })
-            }
-            Err(error) => Err(AccountError::Uncertain { amount: n, reason: error.to_string() }),
+        let balance = self.withdraw(n)?;
+        let sent = receiver.credit(n).send().await;
+        sent.map_err(|error| AccountError::NotTransferred { reason: error.to_string() })?;
+        Ok(balance)
+    }
+
+    /// Takes what another account has sent.
+    pub fn credit(&mut self, n: u64) {
+        let last = self.held.last_mut();
+        let fits = last.map_or(0, |last| {
+            let fits = n.min(u64::MAX - *last);
+            *last += fits;
+            fits
+        });
+        if n > fits {
+            self.held.push(n - fits);
         }
+        self.let_in();
     }
 
     /// What is there.
     #[query]
     pub fn balance(&self) -> u64 {
         self.balance
+    }
+
+    /// Amounts that are the account's own and for which the balance has no room.
+    #[query]
+    pub fn held(&self) -> Vec<u64> {
+        self.held.clone()
+    }
+}
+
+impl Account {
+    /// Fills the balance from what is held back.
+    fn let_in(&mut self) {
+        while let Some(last) = self.held.pop() {
+            let room = u64::MAX - self.balance;
+            self.balance += last.min(room);
+            if last > room {
+                self.held.push(last - room);
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(account: &Account) -> u128 {
+        account.held.iter().fold(u128::from(account.balance), |sum, held| sum + u128::from(*held))
+    }
+
+    #[test]
+    fn what_does_not_fit_is_held_and_comes_in_later() {
+        let mut account = Account::default();
+        assert_eq!(account.deposit(u64::MAX - 5), Ok(u64::MAX - 5));
+        assert_eq!(account.deposit(6), Err(AccountError::Overflow));
+        account.credit(8);
+        assert_eq!((account.balance(), account.held()), (u64::MAX, vec![3]));
+        account.credit(u64::MAX);
+        account.credit(7);
+        assert_eq!(whole(&account), u128::from(u64::MAX) * 2 + 10);
+        assert_eq!(account.withdraw(2), Ok(u64::MAX), "what was held takes the place");
+        assert_eq!(whole(&account), u128::from(u64::MAX) * 2 + 8);
+        assert!(account.held().len() <= 2, "{:?}", account.held());
+        while !account.held().is_empty() {
+            account.withdraw(u64::MAX).unwrap();
+        }
+        assert_eq!(whole(&account), u128::from(account.balance()));
+    }
+
+    #[test]
+    fn an_overdraft_is_refused() {
+        let mut account = Account::default();
+        account.credit(3);
+        assert_eq!(account.withdraw(4), Err(AccountError::InsufficientFunds { balance: 3, wanted: 4 }));
+        assert_eq!((account.balance(), account.withdraw(3)), (3, Ok(0)));
     }
 }

@@ -2,9 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{actor, handlers};
 
-/// Adds up numbers.
-#[actor(volatile)]
-#[derive(Debug, Default)]
+/// Adds up numbers. Durable: what was added stays added.
+#[actor]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Counter {
     total: i64,
 }

@@ -41,6 +41,14 @@ const WAYS: &[(&str, Way)] = &[
     ("gritmesh node", Way::Typed),
     ("gritmesh shard", Way::Typed),
     ("gritmesh actor", Way::Typed),
+    (
+        "gritmesh actor letters replay",
+        Way::Parsed("there is no letter; `http::tests::actors` makes some and replays them"),
+    ),
+    (
+        "gritmesh actor letters drop",
+        Way::Parsed("there is no letter; `http::tests::actors` makes some and drops them"),
+    ),
     ("gritmesh completions", Way::Typed),
     ("gritmesh sim run", Way::Typed),
     ("gritmesh sim replay", Way::Typed),

@@ -76,6 +76,20 @@ impl Web {
         if answer.status == 200 { Ok(answer.value()) } else { Err(answer.problem()) }
     }
 
+    /// Calls an actor with an idempotency key.
+    pub(crate) fn keyed(
+        &self,
+        actor: &str,
+        method: &str,
+        arguments: &Value,
+        key: &str,
+    ) -> Result<Value, String> {
+        let request = self.agent.post(self.url(&format!("/v1/call/{actor}/{method}")));
+        let sent = request.header("Idempotency-Key", key).send(arguments.to_string());
+        let Some(answer) = answer(sent) else { return Err("no answer".into()) };
+        if answer.status == 200 { Ok(answer.value()) } else { Err(answer.problem()) }
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         self.get("/readyz").is_some_and(|answer| answer.status == 200)
     }

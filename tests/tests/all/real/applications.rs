@@ -22,7 +22,8 @@ struct Application {
 
 impl Application {
     fn start(name: &str) -> Self {
-        let source = format!("examples/src/bin/{name}.rs");
+        let sources = [format!("examples/src/bin/{name}.rs"), format!("examples/src/bin/{name}/main.rs")];
+        let source = sources.into_iter().find(|source| tree::root().join(source).is_file()).unwrap();
         let text = fs::read_to_string(tree::root().join(&source)).unwrap();
         let comment: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
         let mut free = Ports::new();
@@ -79,6 +80,16 @@ fn the_chat_room_tells_everyone_what_is_said() {
             (web.call("member/bob", "inbox", &json!([])) == Ok(line.clone())).then_some(())
         });
     }
+    application.stop();
+}
+
+#[test]
+fn the_bank_balances() {
+    let application = Application::start("bank");
+    let printed: Vec<String> =
+        application.rest.iter().map(|command| application.shell.run(command).succeeded()).collect();
+    assert_eq!(printed.len(), 1, "{printed:?}");
+    assert!(printed[0].ends_with("\nbalanced\n"), "{}", printed[0]);
     application.stop();
 }
 

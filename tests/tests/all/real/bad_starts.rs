@@ -64,12 +64,16 @@ fn damaged_records_are_refused_and_left_alone() {
     let mut cluster = Cluster::start(1);
     cluster.nodes[0].kill();
     let data = cluster.nodes[0].data.clone();
-    for (file, damaged) in [("identity.key", &b"short"[..]), ("incarnation", b"x"), ("cluster", b"")] {
+    // The node's key, and the file by which the database finds all others.
+    for (file, damaged, says) in [
+        ("identity.key", &b"short"[..], "identity.key"),
+        ("database/CURRENT", &b"MANIFEST-999999\n"[..], "node-1"),
+    ] {
         let sound = fs::read(data.join(file)).unwrap();
         fs::write(data.join(file), damaged).unwrap();
         let line =
             refusal(cluster.folder.path(), ["--data", "node-1", "--listen", "127.0.0.1:0", "--http", "off"]);
-        assert_says(&line, &[file]);
+        assert_says(&line, &[says]);
         assert_eq!(fs::read(data.join(file)).unwrap(), damaged, "evidence is not overwritten");
         fs::write(data.join(file), sound).unwrap();
     }

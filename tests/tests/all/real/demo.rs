@@ -26,11 +26,17 @@ fn the_demo_reaches_its_end() {
         let answer = type_in(survivor, &["call", "counter/alice", "add", "1"]);
         (answer.code == Some(0)).then_some(answer.stdout)
     });
-    assert_eq!(total, "1\n");
+    assert_eq!(total, "4\n", "it goes on where it was");
+    let log = type_in(survivor, &["actor", "log", "counter/alice"]).succeeded();
+    assert!(log.lines().count() >= 4, "{log}");
     let status = type_in(survivor, &["cluster", "status"]).succeeded();
     assert!(status.contains("members  2 of 3 up"), "{status}");
-    for index in [survivor, (host + 2) % 3] {
-        cluster.nodes[index].process().signal("TERM");
-        assert_eq!(cluster.nodes[index].process().ended().code(), Some(0));
+    cluster.nodes[host].start();
+    cluster.until_whole();
+    let status = type_in(survivor, &["cluster", "status"]).succeeded();
+    assert!(status.contains("members  3 of 3 up"), "{status}");
+    for node in &mut cluster.nodes {
+        node.process().signal("TERM");
+        assert_eq!(node.process().ended().code(), Some(0));
     }
 }

@@ -24,9 +24,9 @@ fn a_killed_host_is_replaced_and_comes_back() {
             (cluster.nodes[*other].states()[&name] == "down").then_some(())
         });
     }
-    // The actor's memory is gone with its host.
-    assert_eq!(cluster.add_one(others[0], "counter/alice"), 1);
-    assert_eq!(cluster.add_one(others[3], "counter/alice"), 2);
+    // It goes on where it was.
+    assert_eq!(cluster.add_one(others[0], "counter/alice"), 2);
+    assert_eq!(cluster.add_one(others[3], "counter/alice"), 3);
 
     cluster.nodes[host].start();
     cluster.until_whole();

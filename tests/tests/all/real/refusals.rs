@@ -1,6 +1,7 @@
 //! Nodes that may not be in one cluster: they keep running, and say why on both sides.
 
 use std::fs;
+use std::path::Path;
 
 use crate::process::{Cluster, Node, Ports, until, until_equal};
 
@@ -73,17 +74,29 @@ fn seeds_that_nobody_answers_at_are_named_and_tried_for_ever() {
     until_equal(&2, || founder.states().len());
 }
 
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        match from.is_dir() {
+            true => copy(&from, &to),
+            false => assert!(fs::copy(&from, &to).is_ok(), "{}", from.display()),
+        }
+    }
+}
+
 /// The second of two nodes with one identity finds out and stops; the first one goes on.
 #[test]
 fn a_copied_data_directory_is_found_out() {
     let mut cluster = Cluster::start(3);
     let folder = cluster.folder.path().to_owned();
+    // A database is copied while nobody writes to it; the node then goes on, and its copy is started beside it.
     let copied = folder.join("copy");
-    fs::create_dir(&copied).unwrap();
-    for entry in fs::read_dir(&cluster.nodes[1].data).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), copied.join(entry.file_name())).unwrap();
-    }
+    cluster.nodes[1].process().signal("TERM");
+    assert_eq!(cluster.nodes[1].process().ended().code(), Some(0));
+    copy(&cluster.nodes[1].data, &copied);
+    cluster.nodes[1].start();
+    cluster.until_whole();
     let seeds = cluster.nodes.iter().map(|node| node.peers.as_str()).collect::<Vec<_>>().join(",");
     let mut ports = Ports::new();
     let mut copy = Node::new(&folder, "copy", &mut ports, &["--seeds", &seeds]);

@@ -28,11 +28,13 @@ const FLOORS: &[Floor] = &[
     floor("gritmesh-membership", &["gritmesh-runtime"]),
     floor("gritmesh-sharding", &["gritmesh-runtime"]),
     floor("gritmesh-store", &["gritmesh-runtime"]),
+    floor("gritmesh-store-rocksdb", &["gritmesh-store"]),
     floor("gritmesh-actor-macros", &[]),
     floor("gritmesh-actor", &["gritmesh-runtime", "gritmesh-actor-macros"]),
     floor("gritmesh-transport", &["gritmesh-runtime"]),
-    floor("gritmesh-core", &["gritmesh-membership", "gritmesh-sharding", "gritmesh-store", "gritmesh-actor"]),
-    floor("gritmesh", &["gritmesh-core", "gritmesh-transport"]),
+    floor("gritmesh-shard", &["gritmesh-store", "gritmesh-actor"]),
+    floor("gritmesh-core", &["gritmesh-membership", "gritmesh-sharding", "gritmesh-shard"]),
+    floor("gritmesh", &["gritmesh-core", "gritmesh-transport", "gritmesh-store-rocksdb"]),
     floor("gritmesh-sim", &["gritmesh-core"]),
     floor("gritmesh-daemon", &["gritmesh", "gritmesh-sim"]),
     // An application uses one package, and the simulator for its tests.
@@ -44,6 +46,8 @@ const FLOORS: &[Floor] = &[
 /// Packages that may be used only by those named beside them, whatever stands below whom.
 const USED_ONLY_BY: &[(&str, &[&str])] = &[
     ("gritmesh-actor-macros", &["gritmesh-actor"]),
+    ("gritmesh-store-rocksdb", &["gritmesh", "gritmesh-bench", "gritmesh-tests"]),
+    ("gritmesh-shard", &["gritmesh-core", "gritmesh-sim"]),
     ("gritmesh-sim", &["gritmesh-daemon", "gritmesh-bench", "gritmesh-tests", "gritmesh-examples"]),
 ];
 
@@ -57,17 +61,26 @@ const PURE: &[&str] = &[
     "gritmesh-sharding",
     "gritmesh-store",
     "gritmesh-actor",
+    "gritmesh-shard",
     "gritmesh-core",
     "gritmesh-sim",
 ];
 const IMPURE_LIBRARIES: &[&str] =
     &["tokio", "tokio-util", "libp2p", "libp2p-stream", "rocksdb", "axum", "ureq", "mio", "socket2"];
 
+/// Outside packages that only one package may name: the rest sees what it makes of them.
+const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
+    ("raft", &["gritmesh-sharding"]),
+    ("raft-proto", &["gritmesh-sharding"]),
+    ("slog", &["gritmesh-sharding"]),
+    ("rocksdb", &["gritmesh-store-rocksdb"]),
+];
+
 /// What must not be found anywhere below a package when it is built alone, without its tests.
 const ABSENT_FROM_TREE: &[(&str, &[&str])] = &[
     ("gritmesh", &["gritmesh-sim"]),
     ("gritmesh-sim", &["libp2p", "rocksdb", "axum", "gritmesh-transport"]),
-    ("gritmesh-core", &["libp2p", "rocksdb", "axum"]),
+    ("gritmesh-core", &["libp2p", "rocksdb", "axum", "gritmesh-store-rocksdb"]),
 ];
 
 /// One package naming another in its manifest.
@@ -125,6 +138,10 @@ fn forbidden_arrows(arrows: &[Arrow]) -> Vec<Finding> {
         let Arrow { from, to, for_tests } = arrow;
         if is_ours(to) && !may_use(from, to, *for_tests) {
             found.push(Finding::new(from, 0, format!("may not use {to}")));
+        }
+        let only = NAMED_ONLY_BY.iter().find(|(library, _)| library == to);
+        if only.is_some_and(|(_, packages)| !packages.contains(&from.as_str())) {
+            found.push(Finding::new(from, 0, format!("may not name {to}: another package hides it")));
         }
         if !for_tests && PURE.contains(&from.as_str()) && IMPURE_LIBRARIES.contains(&to.as_str()) {
             found.push(Finding::new(
@@ -201,6 +218,12 @@ fn forbidden_arrows_are_found() {
         ("gritmesh-core", "gritmesh-transport", false),
         ("gritmesh-core", "gritmesh-actor-macros", false),
         ("gritmesh-core", "tokio", false),
+        ("gritmesh-core", "gritmesh-store-rocksdb", true),
+        ("gritmesh-core", "raft", true),
+        ("gritmesh-shard", "gritmesh-sharding", false),
+        ("gritmesh-store-rocksdb", "gritmesh-actor", false),
+        ("gritmesh-daemon", "gritmesh-store-rocksdb", false),
+        ("gritmesh-examples", "rocksdb", false),
         ("gritmesh", "gritmesh-sim", true),
         ("gritmesh-sim", "gritmesh", false),
         ("gritmesh-examples", "gritmesh-actor", false),
@@ -220,7 +243,12 @@ fn arrows_of_the_design_pass() {
         ("gritmesh-sim", "gritmesh-runtime", false),
         ("gritmesh-core", "gritmesh-sharding", false),
         ("gritmesh-core", "tokio", true),
+        ("gritmesh-core", "gritmesh-shard", false),
+        ("gritmesh-sharding", "raft", false),
+        ("gritmesh-store-rocksdb", "gritmesh-runtime", false),
         ("gritmesh", "gritmesh-transport", false),
+        ("gritmesh", "gritmesh-store-rocksdb", false),
+        ("gritmesh-bench", "gritmesh-store-rocksdb", false),
         ("gritmesh-daemon", "gritmesh-sim", false),
         ("gritmesh-examples", "gritmesh-sim", true),
     ];

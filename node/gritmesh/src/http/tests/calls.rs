@@ -103,8 +103,6 @@ async fn what_a_request_may_ask_is_checked() {
     assert_eq!(node.request("POST", call, &headers, b"1").value, json!(1));
     let both = node.request("POST", &format!("{call}?timeout=1s"), &headers, b"1");
     assert_eq!(both.problem(), (400, "bad_request"));
-    let keyed = node.request("POST", call, &[("Idempotency-Key", "k")], b"1");
-    assert_eq!(keyed.problem(), (501, "not_supported"));
     assert_eq!(node.post("/v1/call/counter/a/get", "").value, json!(1), "what was refused did not run");
 }
 

@@ -71,7 +71,8 @@ async fn no_body_breaks_a_node() {
 async fn no_path_breaks_a_node() {
     let node = start_ready().await;
     // What a request line may hold at all; anything else is refused before it is a path.
-    let path = prop::string::string_regex("/v1/(call|send|where)/[!-~]{0,30}(/[!-~]{0,30}){0,2}").unwrap();
+    let path =
+        prop::string::string_regex("/v1/(call|send|where|actors)/[!-~]{0,30}(/[!-~]{0,30}){0,2}").unwrap();
     let mut runner = TestRunner::new(Config { cases: 600, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&path, |path| {
         let answer = node.request("POST", &path, &[], b"[1]");

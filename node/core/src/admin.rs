@@ -1,0 +1,189 @@
+//! Questions and orders about one durable actor: its log, its state, its proof; to pause it and to let it go on.
+//!
+//! **Problem.** Whoever asks sits at any node; who knows is the node that leads the actor's shard.
+//!
+//! **Design.** They travel as calls do, by methods whose names begin with `$`, which no application's method can. The
+//! engine of the leader lets them through to here instead of to the actor, which need not even be in memory, and
+//! whose type this node need not know. Answers are MessagePack with field names, as those of handlers.
+
+use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Reads};
+use gritmesh_shard::{ActorKey, Command, LISTED_MAX, PausedRow, StateError};
+use gritmesh_store::ObjectId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::status::{HistoryStatus, LetterStatus, MessageStatus, PausedStatus, StateStatus, StepStatus};
+
+/// What the names of all of these begin with.
+const MARK: char = '$';
+/// Whether a method is one of these, and so for the engine of the leader, never for the actor itself.
+pub(crate) fn is_administrative(method: &str) -> bool {
+    method.starts_with(MARK)
+}
+
+/// Steps, newest first. Arguments: from which step on (an id, or null for the head), how many at most.
+pub const LOG: &str = "$log";
+/// The state after a step. Arguments: the step's id, or null for the head.
+pub const SHOW: &str = "$show";
+/// Proves the chain. Arguments: how many steps at most, or null for all.
+pub const VERIFY: &str = "$verify";
+/// Messages that could not be read. No arguments.
+pub const LETTERS: &str = "$letters";
+/// Messages that are not acknowledged yet. No arguments.
+pub const OUTBOX: &str = "$outbox";
+/// Since when and why it is paused, or null. No arguments.
+pub const PAUSED: &str = "$paused";
+/// Pauses it. Arguments: why.
+pub const PAUSE: &str = "$pause";
+/// Lets it go on. No arguments.
+pub const RESUME: &str = "$resume";
+/// Gives up a message that could not be read. Arguments: who sent it, its number.
+pub const DROP_LETTER: &str = "$drop_letter";
+/// A message that the actor sent. Arguments: its id.
+pub const SENT: &str = "$sent";
+
+/// Steps that one answer may look at to find a message. A message whose letter is older than that is looked for in
+/// vain; letters are for people, who come sooner.
+const SENT_STEPS_MAX: usize = 10_000;
+
+/// What an order comes to.
+pub(crate) enum Answer {
+    /// This.
+    Now(Result<Vec<u8>, Failure>),
+    /// Nothing, as soon as this command is committed.
+    Commit(Command),
+}
+
+/// Answers a question, or says what has to be committed for an order.
+pub(crate) fn answer(
+    reads: &dyn Reads,
+    address: &ActorAddress,
+    method: &str,
+    arguments: &[u8],
+    now_unix_ms: u64,
+) -> Answer {
+    match order(address, method, arguments, now_unix_ms) {
+        Some(Ok(command)) => Answer::Commit(command),
+        Some(Err(failure)) => Answer::Now(Err(failure)),
+        None => Answer::Now(ask(reads, address, method, arguments)),
+    }
+}
+
+fn order(
+    address: &ActorAddress,
+    method: &str,
+    arguments: &[u8],
+    now_unix_ms: u64,
+) -> Option<Result<Command, Failure>> {
+    let actor = ActorKey::of(address);
+    let command = match method {
+        PAUSE => read::<(String,)>(arguments)
+            .map(|(reason,)| Command::Pause { actor, row: PausedRow { time_unix_ms: now_unix_ms, reason } }),
+        RESUME => Ok(Command::Resume { actor }),
+        DROP_LETTER => read::<(String, u64)>(arguments).and_then(|(sender, sequence)| {
+            let sender: ActorAddress = sender.parse().map_err(bad)?;
+            Ok(Command::DropLetter { receiver: actor, sender: ActorKey::of(&sender), sequence })
+        }),
+        _ => return None,
+    };
+    Some(command)
+}
+
+fn ask(
+    reads: &dyn Reads,
+    address: &ActorAddress,
+    method: &str,
+    arguments: &[u8],
+) -> Result<Vec<u8>, Failure> {
+    match method {
+        LOG => {
+            let (from, limit): (Option<String>, Option<usize>) = read(arguments)?;
+            let limit = limit.unwrap_or(LISTED_MAX).min(LISTED_MAX);
+            let steps = gritmesh_shard::log(reads, address, object_id(from)?, limit).map_err(failed)?;
+            write(&steps.iter().map(StepStatus::of).collect::<Vec<_>>())
+        }
+        SHOW => {
+            let (step,): (Option<String>,) = read(arguments)?;
+            write(&StateStatus::of(&gritmesh_shard::show(reads, address, object_id(step)?).map_err(failed)?))
+        }
+        VERIFY => {
+            let (limit,): (Option<u64>,) = read(arguments)?;
+            let proof = gritmesh_shard::verify_actor(reads, address, limit.unwrap_or(u64::MAX));
+            write(&HistoryStatus::of(&proof.map_err(failed)?))
+        }
+        LETTERS => {
+            let letters = gritmesh_shard::letters(reads, address).map_err(failed)?;
+            let letters =
+                letters.iter().map(|(sender, sequence, row)| LetterStatus::of(sender, *sequence, row));
+            write(&letters.collect::<Vec<_>>())
+        }
+        OUTBOX => {
+            let pending = gritmesh_shard::outbox(reads, address).map_err(failed)?;
+            write(&pending.iter().map(MessageStatus::of).collect::<Vec<_>>())
+        }
+        PAUSED => {
+            let paused = gritmesh_shard::paused(reads, address).map_err(failed)?;
+            write(&paused.map(|row| PausedStatus { since_unix_ms: row.time_unix_ms, reason: row.reason }))
+        }
+        SENT => {
+            let (id,): (String,) = read(arguments)?;
+            let id = id.parse::<ObjectId>().map_err(bad)?;
+            let message =
+                gritmesh_shard::sent_message(reads, address, &id, SENT_STEPS_MAX).map_err(failed)?;
+            write(&MessageStatus::of(&message))
+        }
+        other => {
+            let detail = format!("there is no administrative method `{other}`");
+            Err(Failure::new(FailureCode::UnknownMethod, detail))
+        }
+    }
+}
+
+/// Refuses to bring a paused actor into memory.
+pub(crate) fn refuse_paused(reads: &dyn Reads, address: &ActorAddress) -> Result<(), Failure> {
+    match gritmesh_shard::paused(reads, address) {
+        Ok(None) => Ok(()),
+        Ok(Some(row)) => {
+            let detail =
+                format!("{address} is paused: {}; `gritmesh actor resume` lets it go on", row.reason);
+            Err(Failure::new(FailureCode::Paused, detail))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The arguments of [`PAUSE`].
+pub(crate) fn pause_arguments(reason: &str) -> Vec<u8> {
+    gritmesh_actor::codec::encode(&(reason,)).expect("a text can be written")
+}
+
+/// The answer to an order that was carried out.
+pub(crate) fn done() -> Vec<u8> {
+    gritmesh_actor::codec::encode(&()).expect("nothing can be written")
+}
+
+fn object_id(text: Option<String>) -> Result<Option<ObjectId>, Failure> {
+    text.map(|text| text.parse().map_err(bad)).transpose()
+}
+
+fn read<T: DeserializeOwned>(arguments: &[u8]) -> Result<T, Failure> {
+    gritmesh_actor::codec::decode(arguments).map_err(bad)
+}
+
+fn write<T: Serialize>(answer: &T) -> Result<Vec<u8>, Failure> {
+    let written = gritmesh_actor::codec::encode(answer);
+    written.map_err(|error| Failure::new(FailureCode::BadAnswer, error.to_string()))
+}
+
+fn bad(error: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureCode::BadArguments, error.to_string())
+}
+
+fn failed(error: StateError) -> Failure {
+    match error {
+        StateError::NotFound => {
+            Failure::new(FailureCode::BadArguments, "the actor has no such step or message")
+        }
+        error => Failure::new(FailureCode::ActivationFailed, error.to_string()),
+    }
+}

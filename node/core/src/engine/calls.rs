@@ -1,0 +1,232 @@
+//! The way of a call: here, to another node, or waiting.
+//!
+//! Every call is in one of three places until it ends: *parked*, because nobody is known to serve its shard;
+//! *pending*, sent to another node; or *delivered* to an activation here. A call moves back to parked only if it
+//! surely did not run: it was never sent, or it was redirected. A pending call whose connection breaks ends as
+//! `Unknown`.
+//!
+//! ```text
+//!              no route, shard in transit           route says another node
+//!   Submit ──────► parked ◄────────────────────────► pending ──► Reply, Lost, deadline ─► Answer
+//!      │             │ routing changed    redirect,
+//!      └─────────────┴──► Deliver         unsent
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gritmesh_runtime::{Failure, FailureCode, Instant, NodeId, ShardId};
+use gritmesh_sharding::{Route, Version};
+
+use super::event::{Counted, Effect, Routes};
+use super::parked::{PARKED_MAX, Reason};
+use super::pending::Sent;
+use super::serving::Serving;
+use super::{Caller, Engine, Travelling, engine_of_shard};
+use crate::admin::is_administrative;
+use crate::options::Sabotage;
+use crate::wire::Place;
+
+/// Redirects that a call follows at once. More means that the nodes it meets disagree, and it waits.
+pub(super) const REDIRECTS_MAX: u32 = 4;
+
+/// First and longest pause before a call that found nobody tries again without news.
+const RETRY_MIN: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_millis(500);
+
+impl Engine {
+    pub(super) fn route(&mut self, now: Instant, call: Travelling, out: &mut Vec<Effect>) {
+        let header = &call.submission.header;
+        if header.deadline <= now {
+            return refuse(call, FailureCode::NotDelivered, "the deadline passed on the way", out);
+        }
+        let Some(routes) = self.routes.clone() else {
+            return self.park(now, call, Reason::NoCluster, out);
+        };
+        match routes.route(header) {
+            Route::Unhosted { actor_type } => {
+                out.push(Effect::Count(Counted::UnknownType { actor_type: actor_type.clone() }));
+                let detail = format!("no node of the cluster hosts actor type `{actor_type}`");
+                refuse(call, FailureCode::UnknownType, detail, out);
+            }
+            Route::Node { shard, .. } | Route::NoLeader { shard } if routes.cut_off.contains(&shard) => {
+                let detail = format!("too few replicas of shard {shard} can be reached");
+                refuse(call, FailureCode::NoQuorum, detail, out);
+            }
+            Route::NoLeader { shard } => self.park(now, call, Reason::NoLeader(shard), out),
+            Route::Node { node, shard, version } if node == self.me => {
+                self.deliver(now, call, shard, version, &routes, out);
+            }
+            Route::Node { node, shard, version } => match call.from {
+                Some(caller) if !call.submission.header.one_way => {
+                    redirect(caller, &routes, shard, Some(node), out);
+                }
+                _ => self.send(now, call, node, shard, version, out),
+            },
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        now: Instant,
+        call: Travelling,
+        shard: ShardId,
+        version: Version,
+        routes: &Routes,
+        out: &mut Vec<Effect>,
+    ) {
+        if usize::from(self.index) != engine_of_shard(shard, self.engines) {
+            // It came before there was a table to tell whose it is.
+            return out.push(Effect::Pass { call, shard });
+        }
+        match self.serving(shard) {
+            Serving::Open if self.is_unsettled(shard, &call.submission.header) => {
+                // Its newest step is on its way to the disk, from where the actor would be read.
+                self.park(now, call, Reason::Unsettled(shard), out);
+            }
+            Serving::Open if is_administrative(&call.submission.header.method) => {
+                out.push(Effect::Administer { shard, submission: call.submission });
+            }
+            Serving::Open => out.push(Effect::Deliver(call.submission)),
+            // The leader does not host the type, and this node is the first that does.
+            Serving::Closed if routes.leader(shard) != Some(self.me) => {
+                out.push(Effect::Deliver(call.submission));
+            }
+            Serving::Closed | Serving::Opening | Serving::Closing => {
+                self.park(now, call, Reason::Moving(shard, version), out);
+            }
+        }
+    }
+
+    fn park(&mut self, now: Instant, call: Travelling, reason: Reason, out: &mut Vec<Effect>) {
+        if self.draining && matches!(reason, Reason::NoLeader(_) | Reason::NoCluster) {
+            return refuse(call, FailureCode::NotDelivered, "the node is shutting down", out);
+        }
+        if self.parked.len() >= PARKED_MAX {
+            let detail = format!("{PARKED_MAX} calls already wait for their shard to be served");
+            return refuse(call, FailureCode::Overloaded, detail, out);
+        }
+        let pause = RETRY_MIN.saturating_mul(1 << call.attempts.min(5)).min(RETRY_MAX);
+        self.parked.insert(call, reason, now + pause);
+    }
+
+    /// Tries everything again that waited for news.
+    pub(super) fn unpark(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for call in self.parked.take_all() {
+            self.route(now, call, out);
+        }
+    }
+
+    /// Tries those again that wait for steps to be on the disk.
+    pub(super) fn unpark_unsettled(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for call in self.parked.take_unsettled() {
+            self.route(now, call, out);
+        }
+    }
+
+    /// A call that surely did not reach the peer looks for another way.
+    fn again(&mut self, now: Instant, sent: Sent, out: &mut Vec<Effect>) {
+        let call = Travelling { attempts: sent.call.attempts + 1, ..sent.call };
+        self.park(now, call, Reason::Unreachable(sent.to), out);
+    }
+
+    pub(super) fn redirected(&mut self, now: Instant, slot: u64, place: Place, out: &mut Vec<Effect>) {
+        let shard = ShardId(place.shard);
+        let version = place.version();
+        out.push(Effect::Learn { shard, version, leader: place.leader });
+        out.push(Effect::Count(Counted::Redirected));
+        let Some(sent) = self.pending.remove(slot) else { return };
+        let call = Travelling { attempts: sent.call.attempts + 1, ..sent.call };
+        let known = self.routes.as_ref().map_or(Version::ZERO, |routes| routes.version(shard));
+        match place.names() {
+            Some(node)
+                if node != self.me
+                    && node != sent.to
+                    && call.attempts <= REDIRECTS_MAX
+                    && version >= known =>
+            {
+                self.send(now, call, node, shard, version, out);
+            }
+            _ => self.park(now, call, Reason::Moving(shard, known), out),
+        }
+    }
+
+    /// A call from a peer. If the peer knows of a newer leadership than this node, it may be right or may have been
+    /// overtaken; the call waits a moment for the news that must be on its way.
+    pub(super) fn received(
+        &mut self,
+        now: Instant,
+        call: Travelling,
+        shard: ShardId,
+        version: Version,
+        out: &mut Vec<Effect>,
+    ) {
+        let behind = self.routes.as_ref().is_some_and(|routes| routes.version(shard) < version);
+        if behind && self.serving(shard) != Serving::Open {
+            return self.park(now, call, Reason::Moving(shard, version), out);
+        }
+        self.route(now, call, out);
+    }
+
+    pub(super) fn not_sent(
+        &mut self,
+        now: Instant,
+        slot: u64,
+        failure: Option<Failure>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(sent) = self.pending.remove(slot) else { return };
+        match failure {
+            Some(failure) => out.push(Effect::Answer(sent.call.submission, Err(failure))),
+            None => self.again(now, sent, out),
+        }
+    }
+
+    pub(super) fn routes_changed(&mut self, now: Instant, routes: Arc<Routes>, out: &mut Vec<Effect>) {
+        self.routes = Some(routes);
+        self.try_open_all(now, out);
+        self.unpark(now, out);
+        self.delivery.routes_changed(now, &mut self.delivering);
+    }
+
+    pub(super) fn lost(&mut self, now: Instant, peer: NodeId, unsent: &[u64], out: &mut Vec<Effect>) {
+        for slot in unsent {
+            if let Some(sent) = self.pending.remove(*slot) {
+                self.again(now, sent, out);
+            }
+        }
+        for sent in self.pending.remove_peer(peer) {
+            let detail = format!("the connection to node {} broke before the answer came", peer.short());
+            let code = match self.sabotage {
+                Sabotage::DenySent => FailureCode::NotDelivered,
+                _ => FailureCode::Unknown,
+            };
+            refuse(sent.call, code, detail, out);
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for sent in self.pending.expire(now) {
+            let detail = format!("no answer came from node {} by the deadline", sent.to.short());
+            refuse(sent.call, FailureCode::Unknown, detail, out);
+        }
+        let (expired, again) = self.parked.take_due(now);
+        for (call, reason) in expired {
+            refuse(call, FailureCode::NotDelivered, reason.to_string(), out);
+        }
+        for call in again {
+            let call = Travelling { attempts: call.attempts + 1, ..call };
+            self.route(now, call, out);
+        }
+    }
+}
+
+pub(super) fn refuse(call: Travelling, code: FailureCode, detail: impl Into<String>, out: &mut Vec<Effect>) {
+    out.push(Effect::Answer(call.submission, Err(Failure::new(code, detail))));
+}
+
+fn redirect(caller: Caller, routes: &Routes, shard: ShardId, node: Option<NodeId>, out: &mut Vec<Effect>) {
+    let Version { term, epoch } = routes.version(shard);
+    let place = Place { shard: shard.0, term, epoch: epoch.0, leader: routes.leader(shard), node };
+    out.push(Effect::Redirect { to: caller, place });
+}

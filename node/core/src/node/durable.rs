@@ -1,0 +1,199 @@
+//! The node as durable actors see it: where their steps go, and what carries their messages.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gritmesh_actor::{Chain, DynamicPayload, Gate, Header, History, Origin, Outgoing, Submission, WireReply};
+use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Reads, ShardId, Token};
+use gritmesh_shard::{ActorKey, Damage, Histories, PendingMessage, PendingReminder, Proposal, Proposer};
+
+use super::Node;
+use crate::admin;
+use crate::engine::{self, Commit};
+
+/// How long one try to deliver a message or a reminder may take. Delivery tries again by itself, so this only
+/// bounds how long a call is kept for which nobody answers.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The method of a reminder that came too late to run. No handler has such a name, so that nothing happens but the
+/// step which moves the reminder on.
+const SKIPPED: &str = "(skipped)";
+
+impl Node {
+    /// Opens a durable actor whose shard this node leads.
+    pub(super) fn open_history(
+        self: Arc<Self>,
+        address: &ActorAddress,
+        token: Token,
+    ) -> Result<Box<dyn History>, Failure> {
+        let disk: Arc<dyn Reads> = Arc::clone(&self.environment.disk) as _;
+        admin::refuse_paused(&*disk, address)?;
+        Histories::new(disk, self).open(address, token)
+    }
+
+    fn shard_of(&self, token: Token) -> Option<ShardId> {
+        self.routes.load().as_ref().map(|routes| routes.table.shard_of(token).id)
+    }
+
+    /// Carries a message of a committed step to its receiver, wherever that is, and tells the engine how it ended.
+    pub(super) fn deliver_message(self: &Arc<Self>, shard: ShardId, message: Arc<PendingMessage>) {
+        let node = self.weak.clone();
+        let told = Arc::clone(&message);
+        let reply = move |result: Result<Vec<u8>, Failure>| {
+            if let Some(node) = node.upgrade() {
+                let result = result.map(drop);
+                node.post(shard, engine::Event::Delivered { shard, message: told, result });
+            }
+        };
+        let call = Delivered {
+            to: message.receiver.clone(),
+            method: message.method.to_string(),
+            arguments: message.arguments.to_vec(),
+            origin: message.origin(),
+        };
+        self.submit_told(call, Box::new(reply));
+    }
+
+    /// Calls an actor of this node because it asked to be reminded.
+    pub(super) fn fire(self: &Arc<Self>, shard: ShardId, reminder: Arc<PendingReminder>, skip: bool) {
+        let node = self.weak.clone();
+        let told = Arc::clone(&reminder);
+        let reply = move |result: Result<Vec<u8>, Failure>| {
+            if let Some(node) = node.upgrade() {
+                let result = result.map(drop);
+                node.post(shard, engine::Event::Fired { shard, reminder: told, result });
+            }
+        };
+        let call = Delivered {
+            to: reminder.actor.clone(),
+            method: if skip { SKIPPED.to_owned() } else { reminder.method.to_string() },
+            arguments: reminder.arguments.to_vec(),
+            origin: reminder.origin(),
+        };
+        self.submit_told(call, Box::new(reply));
+    }
+
+    /// Sends what a committed step says to a volatile actor: at most once.
+    pub(super) fn forward(self: &Arc<Self>, outgoing: Outgoing) {
+        let Outgoing { to, method, arguments, .. } = outgoing;
+        let payload = DynamicPayload::new(arguments, WireReply::None, self.as_host());
+        let header = Header {
+            token: to.token(),
+            address: to,
+            method,
+            deadline: self.environment.clock.now() + self.options.call_timeout,
+            chain: Chain::EMPTY,
+            one_way: true,
+            origin: Origin::Call,
+        };
+        gritmesh_actor::Host::submit(Arc::clone(self), Submission { header, payload: Box::new(payload) });
+    }
+
+    /// Pauses an actor that keeps failing.
+    pub(super) fn pause(self: &Arc<Self>, actor: ActorAddress, reason: &str) {
+        tracing::error!(%actor, reason, "an actor keeps failing and is paused; `gritmesh actor resume` continues it");
+        let call = Delivered {
+            to: actor,
+            method: admin::PAUSE.to_owned(),
+            arguments: admin::pause_arguments(reason),
+            origin: Origin::Call,
+        };
+        self.submit_told(call, Box::new(|_| {}));
+    }
+
+    /// Answers a question about an actor, or carries out an order.
+    pub(super) fn administer(self: &Arc<Self>, shard: ShardId, submission: Submission) {
+        let Submission { header, payload } = submission;
+        let arguments = match payload.encode() {
+            Ok(arguments) => arguments,
+            Err(failure) => return payload.answer(Err(failure)),
+        };
+        let (disk, now) = (&*self.environment.disk, self.environment.clock.unix_time().0);
+        match admin::answer(disk, &header.address, &header.method, &arguments, now) {
+            admin::Answer::Now(result) => payload.answer(result),
+            admin::Answer::Commit(command) => {
+                let gate: Gate = Box::new(move |result| {
+                    payload.answer(result.map(|()| admin::done()));
+                });
+                let commit = Commit { command, volatile: Vec::new(), gate: Some(gate) };
+                self.post(shard, engine::Event::Commit { shard, commit });
+            }
+        }
+    }
+
+    fn submit_told(
+        self: &Arc<Self>,
+        call: Delivered,
+        told: Box<dyn FnOnce(Result<Vec<u8>, Failure>) + Send>,
+    ) {
+        let header = Header {
+            token: call.to.token(),
+            address: call.to,
+            method: Cow::Owned(call.method),
+            deadline: self.environment.clock.now() + DELIVERY_TIMEOUT,
+            chain: Chain::EMPTY,
+            one_way: false,
+            origin: call.origin,
+        };
+        let payload = Box::new(DynamicPayload::new(call.arguments, WireReply::Told(told), self.as_host()));
+        match self.in_memory(&header) {
+            Some(activation) => gritmesh_actor::Payload::deliver(payload, header, activation),
+            None => gritmesh_actor::Host::submit(Arc::clone(self), Submission { header, payload }),
+        }
+    }
+}
+
+/// A call that the node makes for an actor.
+struct Delivered {
+    to: ActorAddress,
+    method: String,
+    arguments: Vec<u8>,
+    origin: Origin,
+}
+
+impl Proposer for Node {
+    fn propose(&self, proposal: Proposal) {
+        let Proposal { token, command, volatile, gate } = proposal;
+        match self.shard_of(token) {
+            Some(shard) => {
+                let commit = Commit { command, volatile, gate: Some(gate) };
+                self.post(shard, engine::Event::Commit { shard, commit });
+            }
+            None => gate(Err(Failure::new(FailureCode::NotDelivered, "this node knows of no shards"))),
+        }
+    }
+
+    fn observe(&self, token: Token, _: &ActorKey, gate: Gate) {
+        let Some(shard) = self.shard_of(token) else {
+            return gate(Err(Failure::new(FailureCode::NotDelivered, "this node knows of no shards")));
+        };
+        self.post(shard, engine::Event::Observe { shard, gate });
+    }
+
+    fn is_certain(&self, token: Token) -> bool {
+        let now = self.environment.clock.now();
+        self.shard_of(token).is_some_and(|shard| self.leases.holds(shard, now))
+    }
+
+    fn now_unix_ms(&self) -> u64 {
+        self.environment.clock.unix_time().0
+    }
+
+    fn epoch(&self, token: Token) -> u64 {
+        self.shard_of(token).map_or(0, |shard| self.leases.epoch(shard).0)
+    }
+
+    fn snapshot_epoch(&self) -> u64 {
+        // Snapshots of a live cluster count it up; so far there are none.
+        0
+    }
+
+    fn damaged(&self, damage: Damage) {
+        self.metrics.damaged.inc();
+        tracing::error!(token = %damage.token, object = %damage.id, "an object is missing or damaged");
+        if let Some(shard) = self.shard_of(damage.token) {
+            self.post(shard, engine::Event::Damaged { shard, damage });
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Messages of logs: those of many shards share one envelope.
+//!
+//! ```text
+//! length of message, u32 little-endian │ message │ length │ message │ …
+//! ```
+//!
+//! What a message is, its shard included, is known to the logs alone.
+
+use gritmesh_runtime::frame::FRAME_BYTES_MAX;
+
+/// Bytes of messages that share an envelope, if one alone is not larger: enough to share the cost of a write, and
+/// little enough not to delay a heartbeat behind it.
+const SHARED_BYTES: usize = 512 * 1024;
+
+/// Bytes in front of each message.
+const LENGTH_BYTES: usize = 4;
+
+pub(crate) struct LogMessages;
+
+impl LogMessages {
+    /// Envelopes with these messages, in order. A message that no envelope can hold is left out; logs keep their
+    /// messages far below that.
+    pub(crate) fn frames(messages: Vec<Vec<u8>>) -> impl Iterator<Item = Vec<u8>> {
+        let mut messages = messages.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let mut body = Vec::new();
+            while let Some(message) = messages.peek() {
+                let grown = body.len() + LENGTH_BYTES + message.len();
+                if grown > FRAME_BYTES_MAX && body.is_empty() {
+                    messages.next();
+                    continue;
+                }
+                if !body.is_empty() && grown > SHARED_BYTES {
+                    break;
+                }
+                body.extend_from_slice(&(message.len() as u32).to_le_bytes());
+                body.extend_from_slice(message);
+                messages.next();
+            }
+            (!body.is_empty()).then_some(body)
+        })
+    }
+
+    /// The messages of an envelope, up to where it can be read.
+    pub(crate) fn read(mut body: &[u8]) -> impl Iterator<Item = &[u8]> {
+        std::iter::from_fn(move || {
+            let (length, rest) = body.split_first_chunk::<LENGTH_BYTES>()?;
+            let (message, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            body = rest;
+            Some(message)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn large_messages_do_not_share() {
+        let frames: Vec<_> =
+            LogMessages::frames(vec![vec![1; 10], vec![2; SHARED_BYTES], vec![3; 10]]).collect();
+        let lengths: Vec<usize> = frames.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [14, SHARED_BYTES + 4, 14]);
+    }
+
+    #[test]
+    fn what_no_frame_can_hold_is_left_out() {
+        let frames: Vec<_> = LogMessages::frames(vec![vec![1; FRAME_BYTES_MAX], vec![2; 3]]).collect();
+        assert_eq!(frames, [vec![3, 0, 0, 0, 2, 2, 2]]);
+    }
+
+    proptest! {
+        #[test]
+        fn messages_round_trip(messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..20)) {
+            let frames: Vec<Vec<u8>> = LogMessages::frames(messages.clone()).collect();
+            let read: Vec<Vec<u8>> =
+                frames.iter().flat_map(|frame| LogMessages::read(frame)).map(<[u8]>::to_vec).collect();
+            prop_assert_eq!(read, messages);
+        }
+
+        #[test]
+        fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(LogMessages::read(&bytes).map(<[u8]>::len).sum::<usize>() <= bytes.len());
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A replica that gets what it lacks is equal to the one it got it from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gritmesh_actor::{Draft, Late, Origin, Outgoing, ReminderChange};
+use gritmesh_runtime::{Change, Failure, FailureCode, Table};
+use proptest::prelude::*;
+
+use super::sending::chunk_of;
+use super::*;
+use crate::scenario::{ALL, Shard, Tables, gate};
+use crate::{Command, StateError};
+
+/// A step with outputs of every kind, by its number.
+fn step(shard: &mut Shard, of: u8, seed: u16) {
+    let name = format!("tenant{}:account/{}", of % 2, of % 7);
+    let mut history = shard.open(&name);
+    let (kind, state) = (seed % 6, vec![seed as u8; 20 + usize::from(seed % 1_500)]);
+    let mut draft = Draft { state: Some(state), ..Draft::new("set".into(), Origin::Call) };
+    match kind {
+        0 => {
+            let to = format!("account/{}", seed % 5).parse().unwrap();
+            draft.sends = vec![Outgoing { to, method: "get".into(), arguments: vec![1; 9], durable: true }];
+        }
+        1 => {
+            draft.origin = Origin::Keyed { key: seed.to_le_bytes().as_slice().into() };
+            draft.answer = Some(Ok(vec![3]));
+        }
+        2 => {
+            let (name, method, arguments) = (format!("r{}", seed % 3), "tick".into(), Vec::new());
+            let (due_unix_ms, every_ms, late) = (u64::from(seed), None, Late::Once);
+            draft.reminders =
+                vec![ReminderChange::Set { name, due_unix_ms, every_ms, late, method, arguments }];
+        }
+        3 => {
+            let mut map = history.collection("map").unwrap();
+            (0..seed % 300).for_each(|at| map.put(&at.to_be_bytes(), vec![seed as u8; 30]));
+            (0..seed % 500).step_by(3).for_each(|at| map.remove(&at.to_be_bytes()));
+            draft.collections = vec![("map", map.flush().unwrap())];
+        }
+        4 => {
+            draft.origin =
+                Origin::Message { from: "account/x".parse().unwrap(), sequence: seed.into(), id: [1; 32] };
+            draft.letter = Some(Failure::new(FailureCode::BadArguments, "no"));
+        }
+        _ => {
+            let actor = ActorKey::of(&name.parse().unwrap());
+            let row = crate::PausedRow { time_unix_ms: 1, reason: "panics".into() };
+            let pause = seed.is_multiple_of(4);
+            let command = if pause { Command::Pause { actor, row } } else { Command::Resume { actor } };
+            shard.replica.commit(&[command]);
+        }
+    }
+    let (gate, told) = gate();
+    history.commit(draft, gate);
+    shard.settle();
+    assert_eq!(*told.lock(), Some(Ok(())));
+}
+
+/// Brings one set of tables to the state of another; returns the keys of objects that were written.
+fn transfer(from: &Tables, to: &Tables, chunk_bytes: usize) -> Result<Vec<Vec<u8>>, StateError> {
+    let mut assembly = Assembly::new(ALL);
+    let mut written = Vec::new();
+    while let Some(request) = assembly.request(to)? {
+        let request = TransferRequest::decode(request.encode().into())?;
+        let chunk = chunk_of(from, &request, chunk_bytes)?;
+        let chunk = Chunk::decode(chunk.encode().into())?;
+        let changes = assembly.take(chunk, to)?;
+        to.write(&changes);
+        written.extend(changes.into_iter().map(|change| match change {
+            Change::Put { table: Table::Object, key, .. } => key,
+            other => panic!("{other:?} is no object"),
+        }));
+    }
+    to.write(&assembly.finish());
+    Ok(written)
+}
+
+/// Everything but how far the log is applied, which the log's own snapshot says.
+fn rows(tables: &Tables) -> BTreeMap<(Table, Vec<u8>), Vec<u8>> {
+    tables.rows().into_iter().filter(|((table, _), _)| *table != Table::Group).collect()
+}
+
+fn history(steps: &[(u8, u16)], old: usize) -> (Tables, Arc<Tables>) {
+    let mut shard = Shard::new();
+    steps[..old].iter().for_each(|(of, seed)| step(&mut shard, *of, *seed));
+    let before = shard.replica.tables.copy();
+    steps[old..].iter().for_each(|(of, seed)| step(&mut shard, *of, *seed));
+    (before, shard.replica.tables)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_old_state_becomes_the_new_one_by_what_it_lacks(
+        steps in prop::collection::vec(any::<(u8, u16)>(), 1..60),
+        old in any::<prop::sample::Index>(),
+        chunk_bytes in prop_oneof![Just(1), 500..3_000_usize, Just(CHUNK_BYTES_MAX)],
+    ) {
+        let (before, after) = history(&steps, old.index(steps.len() + 1));
+        let had: BTreeSet<Vec<u8>> = rows(&before).into_keys().map(|(_, key)| key).collect();
+        let written = transfer(&after, &before, chunk_bytes).unwrap();
+        prop_assert_eq!(rows(&before), rows(&after));
+        // Places of objects that came back are written again; packs are not.
+        let packs = written.iter().filter(|key| {
+            let row = &after.rows()[&(Table::Object, (*key).clone())];
+            row.len() != crate::keys::ID_BYTES
+        });
+        for key in packs {
+            prop_assert!(!had.contains(key), "a pack that was there was sent");
+        }
+        prop_assert!(transfer(&after, &before, chunk_bytes).unwrap().is_empty(), "nothing is lacking any more");
+    }
+
+    #[test]
+    fn changed_bytes_are_refused_or_harmless(
+        at in any::<prop::sample::Index>(), flip in 1..=255_u8, cut in any::<bool>(), known in any::<bool>(),
+    ) {
+        let steps: Vec<(u8, u16)> = (0..12).map(|number| (number % 3, u16::from(number) * 7)).collect();
+        let (before, after) = history(&steps, if known { 6 } else { 0 });
+        let mut assembly = Assembly::new(ALL);
+        let request = assembly.request(&before).unwrap().unwrap();
+        let mut asked = request.encode();
+        let place = at.index(asked.len());
+        asked[place] ^= flip;
+        if let Ok(asked) = TransferRequest::decode(asked.into()) {
+            let _ = chunk_of(&*after, &asked, 4_000);
+        }
+        let mut bytes = chunk_of(&*after, &request, 4_000).unwrap().encode();
+        let place = at.index(bytes.len());
+        if cut { bytes.truncate(place) } else { bytes[place] ^= flip }
+        let taken = Chunk::decode(bytes.into()).and_then(|chunk| assembly.take(chunk, &before));
+        if let Ok(changes) = taken {
+            before.write(&changes);
+            // A place may be in another pack than the leader's, but what is there is what the id says.
+            for (_, key) in before.rows().into_keys().filter(|(table, _)| *table == Table::Object) {
+                let token = Token(u64::from_be_bytes(*key.first_chunk().unwrap()));
+                let id = ObjectId::from_bytes(key[8..].try_into().unwrap());
+                prop_assert!(crate::spare(&before, token, &id).is_ok(), "an object that is not what its id says");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_that_is_too_small_for_all_heads_is_moved_on() {
+    let mut shard = Shard::new();
+    for number in 0..WINDOW_HEADS_MAX + 300 {
+        shard.step(&format!("account/{number}"), b"old");
+    }
+    let before = shard.replica.tables.copy();
+    shard.step("account/7", b"new");
+    shard.step("account/another", b"new");
+    let written = transfer(&shard.replica.tables, &before, CHUNK_BYTES_MAX).unwrap();
+    assert_eq!(rows(&before), rows(&shard.replica.tables));
+    assert_eq!(written.len(), 2, "only the two packs that were lacking");
+}
+
+#[test]
+fn heads_that_the_leader_does_not_know_are_gone_afterwards() {
+    let mut stray = Shard::new();
+    stray.step("account/stray", b"x");
+    let mut shard = Shard::new();
+    shard.step("account/alice", b"x");
+    transfer(&shard.replica.tables, &stray.replica.tables, CHUNK_BYTES_MAX).unwrap();
+    let heads = |tables: &Tables| tables.rows_of(Table::Head);
+    assert_eq!((heads(&stray.replica.tables), heads(&shard.replica.tables)), (1, 1));
+}
+
+#[test]
+fn a_leader_that_lies_is_refused() {
+    let steps: Vec<(u8, u16)> = (0..12).map(|number| (number % 3, u16::from(number) * 7)).collect();
+    let (before, after) = history(&steps, 3);
+    let first = |assembly: &Assembly| assembly.request(&before).unwrap().unwrap();
+    let chunk = chunk_of(&*after, &first(&Assembly::new(ALL)), CHUNK_BYTES_MAX).unwrap();
+    let refused = |items: Vec<Item>, next: Option<Cursor>| {
+        Assembly::new(ALL).take(Chunk { items, next }, &before).unwrap_err().to_string()
+    };
+    assert!(Assembly::new(ALL).take(chunk.clone(), &before).is_ok());
+    let without = |drop: &dyn Fn(usize, &Item) -> bool| {
+        let items = chunk.items.iter().enumerate().filter(|(at, item)| !drop(*at, item));
+        items.map(|(_, item)| item.clone()).collect::<Vec<_>>()
+    };
+    // A step of a chain left out, all packs left out, heads twice, rows twice, back to where it was.
+    let pack = chunk.items.iter().position(|item| matches!(item, Item::Pack(_))).unwrap();
+    assert!(refused(without(&|at, _| at == pack), None).contains("history is broken"));
+    assert!(refused(without(&|_, item| matches!(item, Item::Pack(_))), None).contains("missing"));
+    assert!(refused([chunk.items.clone(), chunk.items.clone()].concat(), None).contains("order"));
+    assert!(refused(chunk.items.clone(), Some(Cursor::first(ALL))).contains("goes on"));
+    let narrow = (Token(0), Token(1));
+    assert!(Assembly::new(narrow).take(chunk.clone(), &before).is_err(), "rows outside of the range");
+    let stray = Item::Pack(Bytes::from_static(b"\x01"));
+    assert!(refused(vec![stray], None).contains("not asked for"));
+    assert!(Chunk::decode(vec![1; CHUNK_BYTES_LIMIT + 1].into()).is_err());
+}

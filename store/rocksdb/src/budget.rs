@@ -1,0 +1,38 @@
+//! What the disk may use.
+
+/// Bytes of blocks kept in memory for reading, for all tables together.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Bytes of changes kept in memory until they are written as sorted files, for all tables together.
+const MEMTABLE_BYTES: usize = 64 << 20;
+
+/// Bytes of the file system that ordinary writes leave free: enough to write out all that is in memory once, and
+/// for a small compaction beside it.
+const RESERVE_BYTES: u64 = 128 << 20;
+
+/// Files kept open. The usual limit of a process is 1024, and connections need most of it.
+const OPEN_FILES: i32 = 256;
+
+/// What the disk may use of the machine. The default fits a small machine of two cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of blocks kept in memory for reading.
+    pub cache_bytes: usize,
+    /// Bytes of changes kept in memory until they are written as sorted files.
+    pub memtable_bytes: usize,
+    /// Bytes of the file system that are left free: writes that would use them are refused as full.
+    pub reserve_bytes: u64,
+    /// Files kept open.
+    pub open_files: i32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: CACHE_BYTES,
+            memtable_bytes: MEMTABLE_BYTES,
+            reserve_bytes: RESERVE_BYTES,
+            open_files: OPEN_FILES,
+        }
+    }
+}
