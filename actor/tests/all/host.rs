@@ -9,7 +9,7 @@ use gritmesh_actor::{
 };
 use gritmesh_runtime::{ActorAddress, Clock, Failure, FailureCode, Spawn, Token};
 
-use crate::durable::store::Store;
+use crate::durable::store::Shelf;
 
 pub(crate) struct LocalHost {
     clock: Box<dyn Clock>,
@@ -27,7 +27,7 @@ pub(crate) struct LocalHost {
     /// Whether new activations may load on the thread of their caller.
     pub(crate) here: AtomicBool,
     /// What keeps durable actors, if anything does.
-    store: Mutex<Option<Store>>,
+    store: Mutex<Option<Shelf>>,
 }
 
 impl LocalHost {
@@ -63,10 +63,10 @@ impl LocalHost {
 
     /// Gives the host a store.
     pub(crate) fn keep(&self) {
-        *self.store.lock().unwrap() = Some(Store::default());
+        *self.store.lock().unwrap() = Some(Shelf::default());
     }
 
-    pub(crate) fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Shelf {
         self.store.lock().unwrap().clone().expect("the host has a store")
     }
 

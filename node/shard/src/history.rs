@@ -48,6 +48,12 @@ pub trait Proposer: Send + Sync {
     /// not known here.
     fn is_certain(&self, token: Token) -> bool;
 
+    /// A bug to have on purpose, for tests of the checkers: whether messages that were read are run again.
+    #[doc(hidden)]
+    fn forgets_cursors(&self) -> bool {
+        false
+    }
+
     /// The wall clock.
     fn now_unix_ms(&self) -> u64;
 

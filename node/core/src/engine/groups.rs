@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gritmesh_actor::{Gate, Header};
 use gritmesh_runtime::{Change, DiskError, Instant, NodeId, ShardId, Table};
 use gritmesh_shard::keys::{applied, token_range};
-use gritmesh_shard::{ActorKey, ShardState};
+use gritmesh_shard::{ActorKey, ShardState, StateError};
 use gritmesh_sharding::{Config, MessageHeader, Replica, ReplicaSetup, SHARDS_MAX, Shard};
 
 use super::Engine;
@@ -16,6 +16,7 @@ use super::moves::Wanted;
 use super::serving::{Handing, Serving};
 use super::transfer::{Incoming, View};
 use crate::codec::StepLog;
+use crate::options::Sabotage;
 
 /// One shard on this node.
 pub(super) struct Group {
@@ -142,17 +143,25 @@ impl Engine {
         }
     }
 
+    fn open_state(&self, shard: ShardId) -> Result<ShardState, StateError> {
+        let state = ShardState::open(shard, &*self.disk)?;
+        Ok(match self.sabotage {
+            Sabotage::SkipCompareAndSet => state.without_comparing(),
+            _ => state,
+        })
+    }
+
     fn read_group(&self, now: Instant, shard: ShardId) -> Result<Option<Group>, String> {
         let setup = self.setup(shard);
         let stored = Replica::read(&*self.disk, shard, &*setup.codec).map_err(|error| error.to_string())?;
         let Some(stored) = stored else { return Ok(None) };
-        let state = ShardState::open(shard, &*self.disk).map_err(|error| error.to_string())?;
+        let state = self.open_state(shard).map_err(|error| error.to_string())?;
         let applied = stored.applied();
         Ok(Some(Group::new(Replica::restore(setup, stored, now), state, applied)))
     }
 
     fn new_state(&mut self, shard: ShardId, out: &mut Vec<Effect>) -> Option<ShardState> {
-        match ShardState::open(shard, &*self.disk) {
+        match self.open_state(shard) {
             Ok(state) => Some(state),
             Err(error) => {
                 self.halt(format!("shard {shard} cannot be read: {error}"), out);

@@ -18,6 +18,7 @@ use super::Engine;
 use super::commits::open;
 use super::event::{Commit, Effect};
 use super::groups::{Group, Queued};
+use crate::options::Sabotage;
 
 /// How long a shard may take to be handed over before its leader serves it again: two elections, within which the
 /// other replica either leads or will not.
@@ -74,6 +75,9 @@ impl Engine {
         let Some(group) = self.groups.get_mut(&shard) else { return };
         let may = group.leads && group.serving == Serving::Opening && !group.evicting;
         if !may || group.persisted_to < group.opens_at {
+            return;
+        }
+        if self.sabotage == Sabotage::ServeNothingAfterRestart && self.incarnation.0 > 1 {
             return;
         }
         if let Err(error) = self.load_outputs(now, &range) {

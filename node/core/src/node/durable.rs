@@ -11,6 +11,7 @@ use gritmesh_shard::{ActorKey, Damage, Histories, PendingMessage, PendingReminde
 use super::Node;
 use crate::admin;
 use crate::engine::{self, Commit};
+use crate::options::Sabotage;
 
 /// How long one try to deliver a message or a reminder may take. Delivery tries again by itself, so this only
 /// bounds how long a call is kept for which nobody answers.
@@ -174,6 +175,10 @@ impl Proposer for Node {
     fn is_certain(&self, token: Token) -> bool {
         let now = self.environment.clock.now();
         self.shard_of(token).is_some_and(|shard| self.leases.holds(shard, now))
+    }
+
+    fn forgets_cursors(&self) -> bool {
+        self.options.sabotage == Sabotage::ForgetCursor
     }
 
     fn now_unix_ms(&self) -> u64 {

@@ -65,6 +65,10 @@ impl Bench {
         self.delivery.acknowledged(self.now, SHARD, &self.pair, sequence, &mut self.out);
     }
 
+    fn prune(&mut self, up_to: u64) {
+        self.delivery.pruned(self.now, SHARD, &self.pair, up_to, &mut self.out);
+    }
+
     fn refuse(&mut self, sequence: u64, code: FailureCode) {
         let failure = Failure::new(code, "");
         self.delivery.refused(self.now, SHARD, &self.pair, sequence, failure, &mut self.out);
@@ -143,7 +147,26 @@ fn prunes_are_gathered() {
         })
         .collect();
     assert_eq!(prunes, [64, 70]);
+    bench.prune(70);
     assert_eq!(bench.delivery.next_deadline(), None, "a pair that is done leaves nothing behind");
+}
+
+#[test]
+fn a_prune_that_is_not_heard_of_is_said_again() {
+    let mut bench = Bench::new();
+    bench.commit(1..=3);
+    bench.acknowledge(3);
+    bench.wait(200);
+    let said = |bench: &Bench| {
+        bench.out.iter().filter(|effect| matches!(effect, DeliveryEffect::Prune { up_to: 3, .. })).count()
+    };
+    assert_eq!(said(&bench), 1);
+    bench.wait(4_999);
+    assert_eq!(said(&bench), 1);
+    bench.wait(1);
+    assert_eq!(said(&bench), 2);
+    bench.prune(3);
+    assert_eq!(bench.delivery.next_deadline(), None);
 }
 
 #[test]

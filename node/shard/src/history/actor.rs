@@ -162,6 +162,9 @@ impl ActorHistory {
     }
 
     fn admit_message(&mut self, from: &ActorAddress, sequence: u64) -> Admission {
+        if self.pool.proposer.forgets_cursors() {
+            return Admission::Run;
+        }
         match self.inbox.last(&self.pool, from) {
             Ok(last) => {
                 let last = last.map_or(0, |(sequence, _)| sequence);
