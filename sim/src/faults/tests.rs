@@ -22,9 +22,12 @@ fn a_plan_follows_from_its_seed_and_survives_being_written_down() {
 
 #[test]
 fn every_class_is_on_in_some_runs_and_off_in_others() {
+    // No seed draws flipped bits, see `Classes::from_seed`; the other classes are drawn.
+    let drawn = |name: &str| name != "flipped_bits";
     let as_bools = |classes: Classes| {
         let value = serde_json::to_value(classes).unwrap();
-        value.as_object().unwrap().values().map(|on| on.as_bool().unwrap()).collect::<Vec<_>>()
+        let classes = value.as_object().unwrap().iter().filter(|(name, _)| drawn(name));
+        classes.map(|(_, on)| on.as_bool().unwrap()).collect::<Vec<_>>()
     };
     let runs: Vec<Vec<bool>> =
         (0..100).map(|number| as_bools(Classes::from_seed(&Seed::from_number(number)))).collect();
