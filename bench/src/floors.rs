@@ -62,7 +62,7 @@ fn synced_batches(figures: &mut Figures) -> Result<()> {
             });
             let (written, wait) = sync_channel(1);
             let done = Box::new(move |result| drop(written.send(result)));
-            disk.write(Batch::synced(changes.collect()), done);
+            disk.write(Batch::synced(changes.collect()).into(), done);
             Ok(wait.recv()??)
         })?;
         let batches = latencies.len() as f64 / LASTS.as_secs_f64();

@@ -30,6 +30,10 @@ const EXAMPLES: &str = "Examples:
   gritmesh-bench --runs 9 remote
   gritmesh-bench failover --kills 200";
 
+/// That of the stock binary, so that what is measured is what is shipped.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Kills unless more are asked for.
 const KILLS: usize = 20;
 

@@ -117,7 +117,7 @@ impl Member {
         let start = gritmesh_core::remembered(&*disk)?;
         let (written, wait) = oneshot::channel();
         let done = Box::new(move |result| drop(written.send(result)));
-        disk.write(Batch::synced(vec![gritmesh_core::incarnation(start.incarnation)]), done);
+        disk.write(Batch::synced(vec![gritmesh_core::incarnation(start.incarnation)]).into(), done);
         wait.await??;
 
         let mut registry = Registry::new();

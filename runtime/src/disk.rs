@@ -166,7 +166,9 @@ pub trait Disk: Reads {
     /// Writes a batch, then calls `done`, possibly on another thread. Never blocks. Completions come in the order
     /// of the batches. A batch that failed may be there after a restart all the same, as after a failed sync,
     /// unless it failed as [`DiskError::Full`] or [`DiskError::Overloaded`], which change nothing.
-    fn write(&self, batch: Batch, done: Persisted);
+    ///
+    /// The batch is shared, so that whoever has to try again can keep it.
+    fn write(&self, batch: Arc<Batch>, done: Persisted);
 
     /// The state that the disk has now.
     ///

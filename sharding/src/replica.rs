@@ -40,6 +40,7 @@ mod status;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::time::Duration;
 
 use ::bytes::Bytes;
 use gritmesh_runtime::{Change, Epoch, Instant, NodeId};
@@ -119,6 +120,12 @@ pub struct Replica {
     dirty: bool,
 }
 
+/// The next tick. Those of all replicas of a node fall together, so that their heartbeats share frames.
+fn tick_after(now: Instant, tick: Duration) -> Instant {
+    let nanos = u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).max(1);
+    Instant::from_nanos((now.as_nanos() / nanos).saturating_add(1).saturating_mul(nanos))
+}
+
 impl fmt::Debug for Replica {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replica").field("shard", &self.setup.shard).field("status", &self.status()).finish()
@@ -143,8 +150,7 @@ impl Replica {
         }
         self.see(now);
         let tick = self.setup.options.tick;
-        let on_time = now.saturating_since(self.next_tick) < tick;
-        self.next_tick = if on_time { self.next_tick + tick } else { now + tick };
+        self.next_tick = tick_after(now, tick);
         if !self.would_stand() || (self.lease.is_free(now, None) && self.is_persisted()) {
             self.raw.tick();
             self.settle();

@@ -18,9 +18,10 @@
 //!                                              frames, Write ◄───────┘   └──► committed ──► state ──► gates open
 //! ```
 //!
-//! What is where: `calls` routes, `groups` holds the shards, `pump` advances them, `commits` keeps what waits for a
-//! commit, `serving` decides when actors of a shard may run, `moves` brings shards to where they should be, `transfer` brings lagging replicas up to date,
-//! `outputs` sends what committed steps say.
+//! What is where: `calls` routes, `groups` holds the shards, `pump` advances them, `writer` brings their records to
+//! the disk, `lazy` keeps those that can wait, `commits` keeps what waits for a commit, `serving` decides when actors of a shard may run, `moves` brings
+//! shards to where they should be, `transfer` brings lagging replicas up to date, `outputs` sends what committed
+//! steps say.
 //!
 //! **Deliberately absent.** Knowledge of membership and of where shards should be; that is Control's. The content of
 //! commands; that is the shard's.
@@ -29,6 +30,7 @@ mod calls;
 mod commits;
 mod event;
 mod groups;
+mod lazy;
 mod moves;
 mod outputs;
 mod parked;
@@ -39,6 +41,7 @@ mod serving;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -53,7 +56,7 @@ use groups::Group;
 use parked::Parked;
 use pending::Pending;
 pub(crate) use pending::engine_of;
-use pump::Writer;
+use writer::Writer;
 
 use crate::machine::Machine;
 use crate::options::Sabotage;

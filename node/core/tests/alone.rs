@@ -109,10 +109,10 @@ impl Reads for MemoryDisk {
 }
 
 impl Disk for MemoryDisk {
-    fn write(&self, batch: Batch, done: Persisted) {
+    fn write(&self, batch: Arc<Batch>, done: Persisted) {
         {
             let mut rows = self.0.lock();
-            for change in batch.changes {
+            for change in Arc::unwrap_or_clone(batch).changes {
                 match change {
                     Change::Put { table, key, value } => drop(rows.insert((table, key), value)),
                     Change::Delete { table, key } => drop(rows.remove(&(table, key))),
@@ -147,7 +147,7 @@ impl Reads for SlowDisk {
 }
 
 impl Disk for SlowDisk {
-    fn write(&self, batch: Batch, done: Persisted) {
+    fn write(&self, batch: Arc<Batch>, done: Persisted) {
         let done: Persisted = match self.first.lock().take() {
             Some(first) => Box::new(move |_| first.send(done).expect("the test waits for it")),
             None => done,

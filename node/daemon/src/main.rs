@@ -10,6 +10,10 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use gritmesh::cli::{App, Extra};
 use gritmesh_sim::cli::{SimArgs, Surroundings};
 
+/// A step allocates some hundred times, on one thread, and frees on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let sim = Extra { command: SimArgs::augment_args(Command::new("sim")), run: simulate };
     App::new(gritmesh::samples::register).with(sim).run(std::env::args_os())

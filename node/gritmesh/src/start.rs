@@ -216,7 +216,7 @@ async fn write_incarnation(disk: &dyn Disk, incarnation: Incarnation) -> Result<
     let (written, wait) = oneshot::channel();
     // The receiver is awaited below, so it is still there.
     let done = Box::new(move |result| drop(written.send(result)));
-    disk.write(Batch::synced(vec![gritmesh_core::incarnation(incarnation)]), done);
+    disk.write(Batch::synced(vec![gritmesh_core::incarnation(incarnation)]).into(), done);
     wait.await.unwrap_or(Err(DiskError::Closed))
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use gritmesh_actor::Late;
-use gritmesh_runtime::{Failure, FailureCode, ShardId, Table, Token};
+use gritmesh_runtime::{Failure, FailureCode, Table, Token};
 use gritmesh_store::{ObjectId, ObjectKind};
 
 use crate::{
@@ -105,7 +105,6 @@ fn row_keys() -> Vec<u8> {
         keys::reminder(&alice, "daily"),
         alice.with(&keys::answer_suffix(b"key")),
         alice.with(&keys::answer_suffix(&[7; 200])),
-        keys::applied(ShardId(5)),
     ];
     keys.concat()
 }

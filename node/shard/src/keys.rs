@@ -26,7 +26,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use gritmesh_actor::KEY_BYTES_MAX;
-use gritmesh_runtime::{ActorAddress, NAME_BYTES_MAX, ShardId, Token};
+use gritmesh_runtime::{ActorAddress, NAME_BYTES_MAX, Token};
 use gritmesh_store::ObjectId;
 
 use crate::StateError;
@@ -226,11 +226,6 @@ pub fn answer_suffix(key: &[u8]) -> Vec<u8> {
         suffix.extend_from_slice(ObjectId::of(gritmesh_store::ObjectKind::Blob, key).as_bytes());
     }
     suffix
-}
-
-/// Where a shard notes how far its log is applied.
-pub fn applied(shard: ShardId) -> Vec<u8> {
-    [shard.0.to_be_bytes().as_slice(), b"applied"].concat()
 }
 
 #[cfg(test)]

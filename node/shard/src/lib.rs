@@ -72,7 +72,7 @@ pub use reminders::{
 };
 pub use retention::expired_answers;
 pub use rows::{AnswerRow, DETAIL_BYTES_MAX, HeadRow, LetterRow, OutboxRow, PausedRow, ReminderRow};
-pub use state::{Applied, HEADS_KEPT_MAX, Outcome, ShardState, applied_row};
+pub use state::{Applied, HEADS_KEPT_MAX, Outcome, ShardState};
 pub use transfer::{
     Assembly, CHUNK_BYTES_LIMIT, CHUNK_BYTES_MAX, Chunk, Cursor, NextPack, ROWS_BYTES_MAX, TransferRequest,
     WINDOW_HEADS_MAX, next_chunk,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use gritmesh_actor::{Draft, Gate, History, Origin};
 use gritmesh_runtime::{
-    ActorAddress, Change, DiskError, Failure, FailureCode, KeyValue, Reads, ShardId, Table, Token,
+    ActorAddress, Change, DiskError, Failure, FailureCode, KeyValue, Reads, Table, Token,
 };
 use parking_lot::Mutex;
 
@@ -82,12 +82,12 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) fn new() -> Self {
-        Self::on(Arc::default())
+        Self::on(Arc::default(), 0)
     }
 
-    pub(crate) fn on(tables: Arc<Tables>) -> Self {
-        let state = ShardState::open(ShardId(0), &*tables).unwrap();
-        Self { tables, state }
+    /// One whose tables have the state after this entry.
+    pub(crate) fn on(tables: Arc<Tables>, applied: u64) -> Self {
+        Self { tables, state: ShardState::at(applied) }
     }
 
     /// Appends an entry: its objects are written, the stub is what is applied later.
@@ -100,15 +100,15 @@ impl Replica {
 
     /// Applies a stub without writing it.
     pub(crate) fn apply(&mut self, stub: &Bytes) -> Applied {
-        let (index, _) = self.state.applied();
-        self.state.apply(index + 1, 1, Commands::decode(stub).unwrap(), &*self.tables).unwrap()
+        let index = self.state.applied();
+        self.state.apply(index + 1, Commands::decode(stub).unwrap(), &*self.tables).unwrap()
     }
 
     pub(crate) fn commit(&mut self, commands: &[Command]) -> Vec<Outcome> {
         let stub = self.append(commands);
         let applied = self.apply(&stub);
         self.tables.write(&applied.changes);
-        self.state.persisted(self.state.applied().0);
+        self.state.persisted(self.state.applied());
         applied.outcomes
     }
 }

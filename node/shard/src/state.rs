@@ -7,12 +7,12 @@
 //! command depends on is the head of an actor: a step is compared and set. Heads are kept in memory until the engine
 //! says that they are on the disk, and a bounded number of them longer, which saves reading them again.
 //!
-//! **Deliberately absent.** Writing: the changes of an entry, the note of how far the log is applied last among
-//! them, are for one batch, which needs no sync of its own, since what is lost is applied again.
+//! **Deliberately absent.** Writing: the changes of an entry are for one batch with the replica's record of how far
+//! the log is applied. It needs no sync of its own, since what is lost is applied again.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use gritmesh_runtime::{Change, Reads, ShardId, Table};
+use gritmesh_runtime::{Change, Reads, Table};
 use gritmesh_store::ObjectId;
 
 use crate::StateError;
@@ -31,8 +31,8 @@ const POINT_DELETES_MAX: u64 = 64;
 /// The state of one shard, of which only what is not on the disk lies in memory.
 #[derive(Debug)]
 pub struct ShardState {
-    shard: ShardId,
-    applied: Applying,
+    /// The last entry that was applied.
+    applied: u64,
     persisted: u64,
     heads: BTreeMap<ActorKey, KnownHead>,
     /// Who was set when, oldest first, to find what may be dropped.
@@ -41,12 +41,6 @@ pub struct ShardState {
     compares: bool,
     /// The last acknowledged sequence of sender and receiver.
     acknowledged: BTreeMap<(ActorKey, ActorKey), u64>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Applying {
-    index: u64,
-    term: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,21 +53,10 @@ struct KnownHead {
 /// What an entry did.
 #[derive(Clone, Debug, Default)]
 pub struct Applied {
-    /// For one batch, in this order. The last one notes how far the log is applied.
+    /// For one batch, in this order.
     pub changes: Vec<Change>,
     /// One for each command, in their order.
     pub outcomes: Vec<Outcome>,
-}
-
-impl Applied {
-    /// Adds what the next entry did: the note of this one is superseded by the next one's.
-    pub fn append(&mut self, mut next: Self) {
-        if !next.changes.is_empty() {
-            self.changes.pop();
-        }
-        self.changes.append(&mut next.changes);
-        self.outcomes.append(&mut next.outcomes);
-    }
 }
 
 /// What became of one command.
@@ -128,24 +111,16 @@ pub enum Outcome {
 }
 
 impl ShardState {
-    /// The state as the disk has it.
-    ///
-    /// # Errors
-    /// If the disk cannot be read.
-    pub fn open(shard: ShardId, reads: &dyn Reads) -> Result<Self, StateError> {
-        let applied = match reads.get(Table::Group, &keys::applied(shard))? {
-            None => Applying::default(),
-            Some(row) => Applying::decode(&row)?,
-        };
-        Ok(Self {
-            shard,
+    /// The state as the disk has it, with everything up to this entry.
+    pub const fn at(applied: u64) -> Self {
+        Self {
             applied,
-            persisted: applied.index,
+            persisted: applied,
             heads: BTreeMap::new(),
             set: VecDeque::new(),
             compares: true,
             acknowledged: BTreeMap::new(),
-        })
+        }
     }
 
     /// A bug to have on purpose, for tests of the checkers: any step becomes the head.
@@ -155,9 +130,9 @@ impl ShardState {
         self
     }
 
-    /// Index and term of the last entry that was applied.
-    pub const fn applied(&self) -> (u64, u64) {
-        (self.applied.index, self.applied.term)
+    /// The last entry that was applied.
+    pub const fn applied(&self) -> u64 {
+        self.applied
     }
 
     /// Applies the entry with this index. Either all of it happens, or nothing does.
@@ -170,24 +145,22 @@ impl ShardState {
     pub fn apply(
         &mut self,
         index: u64,
-        term: u64,
         commands: Vec<Command>,
         reads: &dyn Reads,
     ) -> Result<Applied, StateError> {
-        assert!(index > self.applied.index, "entries are applied in the order of the log");
+        assert!(index > self.applied, "entries are applied in the order of the log");
         // Whatever can fail comes first.
         for command in &commands {
             if let Command::Step(step) = command {
                 self.learn(&step.actor, reads)?;
             }
         }
-        self.applied = Applying { index, term };
+        self.applied = index;
         let mut applied = Applied::default();
         for command in commands {
             let outcome = self.command(command, &mut applied.changes);
             applied.outcomes.push(outcome);
         }
-        applied.changes.push(applied_row(self.shard, index, term));
         self.drop_old();
         Ok(applied)
     }
@@ -203,13 +176,9 @@ impl ShardState {
         self.heads.get(actor).is_none_or(|known| known.index <= self.persisted)
     }
 
-    /// Begins anew from the disk, after rows came from another replica.
-    ///
-    /// # Errors
-    /// If the disk cannot be read.
-    pub fn reload(&mut self, reads: &dyn Reads) -> Result<(), StateError> {
-        *self = Self { compares: self.compares, ..Self::open(self.shard, reads)? };
-        Ok(())
+    /// Begins anew from the disk, after rows came from another replica that had applied this entry last.
+    pub fn reload(&mut self, applied: u64) {
+        *self = Self { compares: self.compares, ..Self::at(applied) };
     }
 
     /// The head of an actor after all that was applied.
@@ -269,8 +238,8 @@ impl ShardState {
             return Outcome::Refused { actor: step.actor, step: step.head, current };
         }
         let head = HeadRow { id: step.head, number: step.number, epoch: step.epoch };
-        *known = KnownHead { head: Some(head), index: self.applied.index };
-        self.set.push_back((self.applied.index, step.actor.detached()));
+        *known = KnownHead { head: Some(head), index: self.applied };
+        self.set.push_back((self.applied, step.actor.detached()));
         changes.push(Change::put(Table::Head, step.actor.as_bytes(), head.encode()));
         self.forget_acknowledged(&step);
         outputs(&step, changes);
@@ -351,22 +320,6 @@ fn outputs(step: &StepCommand, changes: &mut Vec<Change>) {
 /// The head of an actor on the disk.
 pub(crate) fn read_head(actor: &ActorKey, reads: &dyn Reads) -> Result<Option<HeadRow>, StateError> {
     reads.get(Table::Head, actor.as_bytes())?.map(HeadRow::decode).transpose()
-}
-
-/// Notes how far a shard's log is applied: also for whoever installs rows from another replica.
-pub fn applied_row(shard: ShardId, index: u64, term: u64) -> Change {
-    let row = [index.to_le_bytes(), term.to_le_bytes()].concat();
-    Change::put(Table::Group, keys::applied(shard), row)
-}
-
-impl Applying {
-    fn decode(row: &[u8]) -> Result<Self, StateError> {
-        let malformed = StateError::Malformed { what: "the note of how far a log is applied" };
-        let row: &[u8; 16] = row.try_into().map_err(|_| malformed)?;
-        let (index, term) = row.split_at(8);
-        let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("each half has eight bytes"));
-        Ok(Self { index: number(index), term: number(term) })
-    }
 }
 
 #[cfg(test)]

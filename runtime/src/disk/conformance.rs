@@ -78,7 +78,7 @@ impl Told {
         let done = move |result| {
             told.0.lock().unwrap_or_else(PoisonError::into_inner).push((number, result));
         };
-        disk.write(batch, Box::new(done));
+        disk.write(batch.into(), Box::new(done));
     }
 }
 

@@ -118,10 +118,12 @@ impl Replica {
 
     fn write_hard(&mut self, ready: &Ready, progress: &mut Progress) {
         let Some(hard) = ready.hs() else { return };
-        if (hard.term, hard.vote) != self.voted {
-            self.voted = (hard.term, hard.vote);
-            self.hard = ready.number();
+        if (hard.term, hard.vote) == self.voted {
+            // How far the log is committed need not be remembered: what is applied tells enough of it.
+            return;
         }
+        self.voted = (hard.term, hard.vote);
+        self.hard = ready.number();
         progress.changes.push(record::put_field(self.setup.shard, Field::Hard, |writer| {
             writer.u64(hard.term).u64(hard.vote).u64(hard.commit)
         }));
@@ -131,7 +133,7 @@ impl Replica {
         let (index, term) = self.applied;
         let shard = self.setup.shard;
         let record = record::put_field(shard, Field::Applied, |writer| writer.u64(index).u64(term));
-        progress.changes.push(record);
+        progress.applied = Some(record);
     }
 
     fn take_config(&mut self, config: super::Config, progress: &mut Progress) {

@@ -10,7 +10,9 @@ use super::lease::Lease;
 use super::log::Log;
 use super::record::{self, Field};
 use super::sleep::Sleep;
-use super::{Config, LogCodec, Replica, ReplicaId, ReplicaOptions, ReplicaSetup, RestoreError, Role};
+use super::{
+    Config, LogCodec, Replica, ReplicaId, ReplicaOptions, ReplicaSetup, RestoreError, Role, tick_after,
+};
 use super::{SnapshotMeta, Stored, Tombstone};
 
 /// Index and term of the entry that a shard's log begins behind. Not zero: the first members are in no entry, so
@@ -148,7 +150,7 @@ impl Replica {
             config: stored.config,
             learned: VecDeque::new(),
             now,
-            next_tick: now + tick,
+            next_tick: tick_after(now, tick),
             contact: now,
             timeout: (u64::MAX, StateRole::Follower, 0),
             announced: Role::Follower { leader: None },

@@ -311,8 +311,10 @@ pub(super) fn read(
         let (term, vote) = (read_number(reader)?, reader.u64()?);
         Ok(HardState { term, vote, commit: read_number(reader)? })
     };
-    let hard = records.field(Field::Hard, hard)?.unwrap_or_default();
+    let mut hard = records.field(Field::Hard, hard)?.unwrap_or_default();
     let (base, applied) = (records.place(Field::Base)?, records.place(Field::Applied)?);
+    // The commit index is as old as the last vote; what was applied had been committed.
+    hard.commit = hard.commit.max(applied.0);
     let config = records.field(Field::Config, Config::read)?.unwrap_or_default();
     let entries = records.entries(base, codec)?;
     let stored = Stored { replica, hard, base, applied, config, entries };
@@ -327,7 +329,7 @@ impl Stored {
         if self.replica == ReplicaId(0) {
             return Err("the replica has no id");
         }
-        if self.applied.0 < self.base.0 || self.applied.0 > commit || commit > last {
+        if self.applied.0 < self.base.0 || commit > last {
             return Err(
                 "the ends of the log, of what is committed and of what is applied contradict each other",
             );

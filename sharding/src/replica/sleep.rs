@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use gritmesh_runtime::Instant;
 
 use super::message::Body;
-use super::{Replica, ReplicaId};
+use super::{Replica, ReplicaId, tick_after};
 
 /// How far a replica is from sleep.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Replica {
         let slept = self.sleep.is_asleep();
         self.sleep.state = State::Awake;
         if slept {
-            self.next_tick = self.now + self.setup.options.tick;
+            self.next_tick = tick_after(self.now, self.setup.options.tick);
             self.contact = self.now;
         }
         if self.leads() {

@@ -56,6 +56,9 @@ pub struct Progress {
     pub messages: Vec<(NodeId, Vec<u8>)>,
     /// What to write.
     pub changes: Vec<Change>,
+    /// The record of how far the log is applied, to be written with the changes. It takes the place of the last one,
+    /// so of several in one batch the newest is enough.
+    pub applied: Option<Change>,
     /// Whether it has to be synced. Without, it may wait for the next batch.
     pub sync: bool,
     /// If there is one, [`Replica::persisted`](super::Replica::persisted) is called with it once the changes, and

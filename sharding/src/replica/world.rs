@@ -406,6 +406,7 @@ impl World {
                 self.nodes[at].state.clear();
                 self.nodes[at].tombstone = Some(gone.tombstone());
                 let mut changes = progress.changes;
+                changes.extend(progress.applied);
                 changes.extend(Replica::bury(SHARD, gone.tombstone()));
                 changes.extend(state_changes(&State::new()));
                 self.seen.removed += 1;
@@ -418,6 +419,7 @@ impl World {
                 }
             }
             progress.changes.append(&mut extra);
+            progress.changes.extend(progress.applied.take());
             for committed in progress.committed {
                 let command = u64::from_be_bytes(committed.command[..8].try_into().unwrap());
                 self.nodes[at].state.insert(committed.index, command);

@@ -38,7 +38,7 @@ impl Sim {
                 let (sender, written) = oneshot::channel();
                 let record = incarnation(remembered.incarnation);
                 let done = Box::new(move |result| drop(sender.send(result)));
-                environment.disk.write(Batch::synced(vec![record]), done);
+                environment.disk.write(Batch::synced(vec![record]).into(), done);
                 Boot::Writing { environment, remembered, written }
             }
             Err(_) => self.fail(node),

@@ -37,7 +37,7 @@ const BATCHES_WAITING_MAX: usize = 1024;
 const UNSYNCED_SPEEDUP: u32 = 8;
 
 struct Write {
-    batch: Batch,
+    batch: Arc<Batch>,
     flips: Vec<Flip>,
     done: Persisted,
     outcome: Outcome,
@@ -115,7 +115,7 @@ impl State {
         let mut abandoned = Vec::with_capacity(writes.len());
         for (at, write) in (completed..).zip(writes) {
             if at < kept && write.reaches_the_disk() {
-                disk.tables.write(write.batch.changes, &write.flips);
+                disk.tables.write(Arc::unwrap_or_clone(write.batch).changes, &write.flips);
             }
             abandoned.push(write.done);
         }
@@ -128,10 +128,11 @@ impl State {
         let disk = &mut self.host_mut(node).disk;
         let Some(write) = disk.writes.pop_front() else { return Action::Internal };
         let flips = write.reaches_the_disk().then(|| flipped_keys(&write));
+        let syncs = write.outcome == Outcome::Done && write.batch.sync;
         if write.reaches_the_disk() {
-            disk.tables.write(write.batch.changes, &write.flips);
+            disk.tables.write(Arc::unwrap_or_clone(write.batch).changes, &write.flips);
         }
-        if write.outcome == Outcome::Done && write.batch.sync {
+        if syncs {
             disk.tables.sync();
         }
         for (table, key) in flips.into_iter().flatten() {
@@ -266,7 +267,7 @@ impl Reads for Fixed {
 }
 
 impl Disk for Handle {
-    fn write(&self, batch: Batch, done: Persisted) {
+    fn write(&self, batch: Arc<Batch>, done: Persisted) {
         let mut state = self.lock();
         let node = self.process.node;
         if !state.is_current(self.process) {
@@ -285,7 +286,7 @@ impl Disk for Handle {
         // In the order of the batches: a quick one waits for a slow one before it.
         let due = earliest.max(disk.last_due);
         disk.last_due = due;
-        let batch = if outcome == Outcome::Refused { Batch::default() } else { batch };
+        let batch = if outcome == Outcome::Refused { Arc::default() } else { batch };
         disk.writes.push_back(Write { batch, flips, done, outcome });
         state.queue.push(due, Event::DiskDone { process: self.process });
     }

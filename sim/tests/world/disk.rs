@@ -25,7 +25,7 @@ fn write(environment: &Environment, results: &Results, number: u64, sync: bool) 
     let results = Arc::clone(results);
     environment
         .disk
-        .write(Batch { changes, sync }, Box::new(move |result| results.lock().push((number, result))));
+        .write(Batch { changes, sync }.into(), Box::new(move |result| results.lock().push((number, result))));
 }
 
 fn read(environment: &Environment, key: &[u8]) -> Option<u64> {
@@ -119,7 +119,7 @@ fn a_full_disk_refuses_values_but_not_removals() {
     assert!(matches!(results.lock()[1], (2, Err(DiskError::Full))));
     let environment = cluster.nodes[0].environment.clone();
     let gone = Batch::synced(vec![Change::delete(Table::Head, *b"last")]);
-    environment.disk.write(gone, Box::new(|result| result.unwrap()));
+    environment.disk.write(gone.into(), Box::new(|result| result.unwrap()));
     cluster.advance(10);
     assert_eq!(read(&environment, b"last"), None);
     assert_eq!(read(&environment, &1u64.to_be_bytes()), Some(1));
@@ -138,7 +138,10 @@ fn bits_flip_where_they_are_told_to_and_stay_flipped() {
     let tables = [Table::Object, Table::Log, Table::Head, Table::Group];
     let put = |number: u8| tables.map(|table| Change::put(table, [number], value)).to_vec();
     let changes = (0..100).flat_map(put).collect();
-    cluster.nodes[0].environment.disk.write(Batch::synced(changes), Box::new(|result| result.unwrap()));
+    cluster.nodes[0]
+        .environment
+        .disk
+        .write(Batch::synced(changes).into(), Box::new(|result| result.unwrap()));
     cluster.advance(10);
     cluster.world.set_disk_faults(NODE, DiskFaults::default());
     let count = |cluster: &Cluster| {

@@ -114,7 +114,7 @@ fn killing_drops_everything_and_silences_the_rest() {
             // All of this must neither deadlock nor have an effect.
             self.0.spawn.spawn(Box::pin(async {}));
             self.0.network.dial("n0:7946");
-            self.0.disk.write(Batch::default(), Box::new(|_| {}));
+            self.0.disk.write(Arc::default(), Box::new(|_| {}));
             assert!(self.0.disk.get(Table::Head, b"key").is_err());
             self.0.clock.now();
             self.1.fetch_add(1, Ordering::Relaxed);
@@ -137,7 +137,7 @@ fn killing_drops_everything_and_silences_the_rest() {
         }));
     }
     let guard = CallsBack(environment.clone(), Arc::clone(&dropped));
-    environment.disk.write(Batch::default(), Box::new(move |_| drop(guard)));
+    environment.disk.write(Arc::default(), Box::new(move |_| drop(guard)));
     cluster.world.advance(Duration::from_micros(10));
     let due_before = environment.clock.now() + SECOND;
     cluster.world.kill(NodeIndex(0));

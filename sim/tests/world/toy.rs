@@ -49,7 +49,7 @@ impl Pinger {
 
     fn keep(&self) {
         let pongs = Change::put(Table::Head, *b"pongs", self.pongs.load(Ordering::Relaxed).to_le_bytes());
-        self.environment.disk.write(Batch::synced(vec![pongs]), Box::new(|_| {}));
+        self.environment.disk.write(Batch::synced(vec![pongs]).into(), Box::new(|_| {}));
     }
 
     async fn run(self: Arc<Self>, peers: Vec<NodeInfo>, period: Duration) {

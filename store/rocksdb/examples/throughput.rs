@@ -29,7 +29,7 @@ fn measure(disk: &RocksDisk, entries: u64, under_way: usize) -> f64 {
             let changes = (0..entries).map(|entry| Change::put(Table::Log, key(entry), vec![7; ENTRY_BYTES]));
             let done = done.clone();
             let told = move |result: Result<(), _>| done.send(result).expect("somebody counts");
-            disk.write(Batch::synced(changes.collect()), Box::new(told));
+            disk.write(Batch::synced(changes.collect()).into(), Box::new(told));
             next += 1;
         }
         if written < next {

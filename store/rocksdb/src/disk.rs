@@ -44,15 +44,15 @@ impl Written {
 
 impl RocksDisk {
     /// Opens the database of a data directory; both are made if they are missing. What a batch completes is called
-    /// by the disk's own thread, as a part of the tokio runtime on which this is called, if it is.
+    /// by the disk's own threads, as a part of the tokio runtime on which this is called, if it is.
     ///
     /// # Errors
     /// If the directory is of no use, in one line that says what to do.
     pub fn open(directory: &Path, options: Options) -> Result<Self, OpenError> {
         let Opened { database, options: database_options, path } = open(directory, &options)?;
         let space = Space::new(&path, options.reserve_bytes);
-        let writer = Writer::start(Arc::clone(&database), space)
-            .map_err(|source| OpenError::directory(directory, source))?;
+        let writer =
+            Writer::start(&database, &space).map_err(|source| OpenError::directory(directory, source))?;
         Ok(Self { writer, database: RwLock::new(Some(database)), options: database_options })
     }
 
@@ -92,7 +92,7 @@ impl Reads for RocksDisk {
 }
 
 impl Disk for RocksDisk {
-    fn write(&self, batch: Batch, done: Persisted) {
+    fn write(&self, batch: Arc<Batch>, done: Persisted) {
         self.writer.write(batch, done);
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const REMOVALS_SHARE: u64 = 2;
 
 /// The room on the file system of a directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Space {
     directory: PathBuf,
     reserve: u64,

@@ -1,4 +1,8 @@
-//! The one thread that writes: group commit.
+//! Two threads that write in turns: group commit.
+//!
+//! Those who are told that their batch is written go on at once, on the thread that wrote it, so that a lonely batch
+//! costs no change of threads. Meanwhile the other thread writes what has come. Only one of them writes at a time,
+//! and only one tells, in the order of the writes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,13 +28,16 @@ const BYTES_WAITING_MAX: usize = 64 << 20;
 /// gains nothing: a sync is paid for by far less.
 const BYTES_PER_WRITE: usize = 8 << 20;
 
+/// One writes while the other tells.
+const THREADS: usize = 2;
+
 /// What the database adds to a change: its kind, its table, two lengths and the head of a record.
 const OVERHEAD_BYTES: usize = 32;
 
 struct Waiting {
     /// `None` if it was refused; its completion keeps its place in line. That part of the queue is as long as the
     /// callers' own lists of what they wait for.
-    batch: Option<Batch>,
+    batch: Option<Arc<Batch>>,
     bytes: usize,
     done: Persisted,
 }
@@ -40,6 +47,8 @@ struct Queue {
     waiting: VecDeque<Waiting>,
     batches: usize,
     bytes: usize,
+    /// Whether one of the threads is writing.
+    writing: bool,
     closed: bool,
 }
 
@@ -68,39 +77,43 @@ impl Queue {
 #[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    filled: Condvar,
+    /// Something waits and nobody is writing.
+    ready: Condvar,
+    /// Held by the thread that tells; it takes it before the other may write.
+    telling: Mutex<()>,
 }
 
-/// The queue, and the thread that empties it.
+/// The queue, and the threads that empty it.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Writer {
-    /// Starts the thread. What waits for a batch is called by it, as a part of the tokio runtime on which this is
+    /// Starts the threads. What waits for a batch is called by them, as a part of the tokio runtime on which this is
     /// called, if it is: whoever is told goes on to run handlers, and those expect to be on the runtime.
-    pub(crate) fn start(database: Arc<DB>, space: Space) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let queue = Arc::clone(&shared);
-        let runtime = tokio::runtime::Handle::try_current().ok();
-        let thread = std::thread::Builder::new().name("disk".into()).spawn(move || {
-            let _entered = runtime.as_ref().map(tokio::runtime::Handle::enter);
-            let _closes = CloseAtEnd(&queue);
-            let committer = Committer {
-                families: Table::ALL.map(|table| family(&database, table)),
-                database: &database,
-                space,
-            };
-            while let Some(group) = queue.wait_for_group() {
-                committer.commit(group);
-            }
-        })?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    pub(crate) fn start(database: &Arc<DB>, space: &Space) -> io::Result<Self> {
+        let writer = Self { shared: Arc::default(), threads: Mutex::default() };
+        for _ in 0..THREADS {
+            let (shared, database, space) = (Arc::clone(&writer.shared), Arc::clone(database), space.clone());
+            let runtime = tokio::runtime::Handle::try_current().ok();
+            let thread = std::thread::Builder::new().name("disk".into()).spawn(move || {
+                let _entered = runtime.as_ref().map(tokio::runtime::Handle::enter);
+                let _closes = CloseAtEnd(&shared);
+                let committer = Committer {
+                    families: Table::ALL.map(|table| family(&database, table)),
+                    database: &database,
+                    space,
+                };
+                while shared.take_turn(&committer) {}
+            })?;
+            writer.threads.lock().push(thread);
+        }
+        Ok(writer)
     }
 
     /// Puts a batch in line.
-    pub(crate) fn write(&self, batch: Batch, done: Persisted) {
+    pub(crate) fn write(&self, batch: Arc<Batch>, done: Persisted) {
         let bytes = bytes_of(&batch);
         let mut queue = self.shared.queue.lock();
         if queue.closed {
@@ -115,17 +128,24 @@ impl Writer {
             Waiting { batch: None, bytes: 0, done }
         };
         queue.waiting.push_back(waiting);
+        let writing = queue.writing;
         drop(queue);
-        self.shared.filled.notify_one();
+        if !writing {
+            self.shared.ready.notify_one();
+        }
     }
 
-    /// Writes what waits, and ends the thread. Later batches fail as closed.
+    /// Writes what waits, and ends the threads. Later batches fail as closed.
     pub(crate) fn close(&self) {
         self.shared.queue.lock().closed = true;
-        self.shared.filled.notify_one();
-        let thread = self.thread.lock().take();
-        // The last holder of the disk may be a completion; the thread then ends by itself, right after it.
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        self.shared.ready.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        // The last holder of the disk may be a completion; the threads then end by themselves, right after it.
+        let me = std::thread::current().id();
+        if threads.iter().any(|thread| thread.thread().id() == me) {
+            return;
+        }
+        for thread in threads {
             // A completion that panicked has said so on its own thread.
             drop(thread.join());
         }
@@ -139,16 +159,41 @@ impl Drop for Writer {
 }
 
 impl Shared {
+    /// Writes one group, then tells all of it while the other thread may write. Returns whether there was one.
+    fn take_turn(&self, committer: &Committer<'_>) -> bool {
+        let Some(group) = self.wait_for_group() else { return false };
+        let told = committer.commit(group);
+        let _telling = self.telling.lock();
+        self.written();
+        told.into_iter().for_each(|(done, result)| done(result));
+        true
+    }
+
     /// Waits for batches. `None` when the writer is closed and nothing waits any more.
     fn wait_for_group(&self) -> Option<Vec<Waiting>> {
         let mut queue = self.queue.lock();
-        while queue.waiting.is_empty() {
-            if queue.closed {
+        while queue.writing || queue.waiting.is_empty() {
+            if queue.closed && queue.waiting.is_empty() {
                 return None;
             }
-            self.filled.wait(&mut queue);
+            self.ready.wait(&mut queue);
         }
+        queue.writing = true;
         Some(queue.take_group())
+    }
+
+    /// The other thread may write, and is woken only if there is something to write: one that has told its group
+    /// finds what came meanwhile by itself.
+    fn written(&self) {
+        let mut queue = self.queue.lock();
+        queue.writing = false;
+        let (waits, closed) = (!queue.waiting.is_empty(), queue.closed);
+        drop(queue);
+        if closed {
+            self.ready.notify_all();
+        } else if waits {
+            self.ready.notify_one();
+        }
     }
 }
 
@@ -161,6 +206,7 @@ impl Drop for CloseAtEnd<'_> {
         queue.closed = true;
         let left = std::mem::take(&mut queue.waiting);
         drop(queue);
+        self.0.ready.notify_all();
         left.into_iter().for_each(|waiting| (waiting.done)(Err(DiskError::Closed)));
     }
 }
@@ -172,14 +218,14 @@ struct Committer<'a> {
 }
 
 impl Committer<'_> {
-    /// Makes one write of a group, and tells all of it.
-    fn commit(&self, group: Vec<Waiting>) {
+    /// Makes one write of a group. Answers what is to be told to whom.
+    fn commit(&self, group: Vec<Waiting>) -> Vec<(Persisted, Result<(), DiskError>)> {
         let mut room = self.space.measure();
         let mut write = WriteBatch::default();
         let mut sync = false;
         let mut told = Vec::with_capacity(group.len());
         for waiting in group {
-            let admitted = admit(waiting.batch.as_ref(), waiting.bytes, &mut room);
+            let admitted = admit(waiting.batch.as_deref(), waiting.bytes, &mut room);
             if let (Some(batch), Ok(())) = (&waiting.batch, &admitted) {
                 batch.changes.iter().for_each(|change| add(&mut write, &self.families, change));
                 sync |= batch.sync;
@@ -187,9 +233,7 @@ impl Committer<'_> {
             told.push((waiting.done, admitted));
         }
         let written = self.write(write, sync);
-        for (done, admitted) in told {
-            done(admitted.and_then(|()| written.clone()));
-        }
+        told.into_iter().map(|(done, admitted)| (done, admitted.and_then(|()| written.clone()))).collect()
     }
 
     fn write(&self, write: WriteBatch, sync: bool) -> Result<(), DiskError> {

@@ -82,6 +82,7 @@ impl Engine {
         match self.serving(shard) {
             Serving::Open if self.is_unsettled(shard, &call.submission.header) => {
                 // Its newest step is on its way to the disk, from where the actor would be read.
+                self.writer.hurry();
                 self.park(now, call, Reason::Unsettled(shard), out);
             }
             Serving::Open if is_administrative(&call.submission.header.method) => {

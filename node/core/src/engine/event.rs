@@ -128,7 +128,7 @@ pub(crate) enum Effect {
     /// End a call.
     Answer(Submission, Result<Vec<u8>, Failure>),
     /// Write a batch, then tell [`Event::Persisted`].
-    Write { engine: u8, number: u64, batch: Batch },
+    Write { engine: u8, number: u64, batch: Arc<Batch> },
     /// Send messages of logs to a peer; what is lost is repeated by the logs.
     SendConsensus { to: NodeId, body: Vec<u8> },
     /// Send something large to a peer.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use gritmesh_actor::{Gate, Header};
 use gritmesh_runtime::{Change, DiskError, Instant, NodeId, ShardId, Table};
-use gritmesh_shard::keys::{applied, token_range};
-use gritmesh_shard::{ActorKey, ShardState, StateError};
+use gritmesh_shard::keys::token_range;
+use gritmesh_shard::{ActorKey, ShardState};
 use gritmesh_sharding::{Config, MessageHeader, Replica, ReplicaSetup, SHARDS_MAX, Shard};
 
 use super::Engine;
@@ -143,31 +143,20 @@ impl Engine {
         }
     }
 
-    fn open_state(&self, shard: ShardId) -> Result<ShardState, StateError> {
-        let state = ShardState::open(shard, &*self.disk)?;
-        Ok(match self.sabotage {
+    fn open_state(&self, applied: u64) -> ShardState {
+        let state = ShardState::at(applied);
+        match self.sabotage {
             Sabotage::SkipCompareAndSet => state.without_comparing(),
             _ => state,
-        })
+        }
     }
 
     fn read_group(&self, now: Instant, shard: ShardId) -> Result<Option<Group>, String> {
         let setup = self.setup(shard);
         let stored = Replica::read(&*self.disk, shard, &*setup.codec).map_err(|error| error.to_string())?;
         let Some(stored) = stored else { return Ok(None) };
-        let state = self.open_state(shard).map_err(|error| error.to_string())?;
         let applied = stored.applied();
-        Ok(Some(Group::new(Replica::restore(setup, stored, now), state, applied)))
-    }
-
-    fn new_state(&mut self, shard: ShardId, out: &mut Vec<Effect>) -> Option<ShardState> {
-        match self.open_state(shard) {
-            Ok(state) => Some(state),
-            Err(error) => {
-                self.halt(format!("shard {shard} cannot be read: {error}"), out);
-                None
-            }
-        }
+        Ok(Some(Group::new(Replica::restore(setup, stored, now), self.open_state(applied), applied)))
     }
 
     /// Creates the replicas of a new cluster. Those that the disk holds already were created before a crash.
@@ -177,10 +166,9 @@ impl Engine {
             if !self.is_mine(shard) || self.groups.contains_key(&shard) {
                 continue;
             }
-            let Some(state) = self.new_state(shard, out) else { return };
             let replica = Replica::found(self.setup(shard), now);
             let applied = replica.status().applied;
-            self.groups.insert(shard, Group::new(replica, state, applied));
+            self.groups.insert(shard, Group::new(replica, self.open_state(applied), applied));
             self.dirty.insert(shard);
             created = true;
             out.push(Effect::Holds { shard, holds: true });
@@ -248,9 +236,8 @@ impl Engine {
         if !header.may_join(destroyed) {
             return false;
         }
-        let Some(state) = self.new_state(shard, out) else { return false };
         let replica = Replica::join(self.setup(shard), header.to, now);
-        self.groups.insert(shard, Group::new(replica, state, 0));
+        self.groups.insert(shard, Group::new(replica, self.open_state(0), 0));
         out.push(Effect::Holds { shard, holds: true });
         true
     }
@@ -259,18 +246,19 @@ impl Engine {
     pub(super) fn destroy(&mut self, shard: ShardId, out: &mut Vec<Effect>) {
         let Some(group) = self.groups.remove(&shard) else { return };
         self.dirty.remove(&shard);
-        self.writer.bury(shard);
+        let ranges = self.key_ranges(shard);
+        self.writer.bury(shard, &ranges);
         self.writer.changes(Replica::bury(shard, group.replica.tombstone()));
-        if let Some(range) = self.range(shard) {
-            let range = token_range(range.start, range.end);
-            self.writer.changes(Table::OF_ACTORS.map(|table| Change::DeleteRange {
-                table,
-                from: range.start.clone(),
-                to: range.end.clone(),
-            }));
-            self.writer.changes([Change::delete(Table::Group, applied(shard))]);
-        }
+        self.writer.changes(ranges);
         out.push(Effect::Holds { shard, holds: false });
+    }
+
+    /// What deletes all rows of a shard's actors.
+    pub(super) fn key_ranges(&self, shard: ShardId) -> Vec<Change> {
+        let Some(range) = self.range(shard) else { return Vec::new() };
+        let range = token_range(range.start, range.end);
+        let delete = |table| Change::DeleteRange { table, from: range.start.clone(), to: range.end.clone() };
+        Table::OF_ACTORS.map(delete).into()
     }
 
     /// The tokens of a shard, once there is a table.

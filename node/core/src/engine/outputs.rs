@@ -82,6 +82,8 @@ impl Engine {
                 self.queue_quietly(shard, Command::Acknowledged { sender, receiver, up_to });
             }
             DeliveryEffect::Load { shard, pair, from_sequence, limit } => {
+                // A row that is not there yet is looked for again.
+                self.writer.hurry();
                 let (sender, receiver) = (ActorKey::of(&pair.sender), ActorKey::of(&pair.receiver));
                 let rows = pending_of_pair(&sender, &receiver, from_sequence, limit, &*self.disk);
                 let rows = rows.unwrap_or_else(|error| {

@@ -74,8 +74,11 @@ impl Engine {
         let Some(range) = self.range(shard) else { return };
         let Some(group) = self.groups.get_mut(&shard) else { return };
         let may = group.leads && group.serving == Serving::Opening && !group.evicting;
-        if !may || group.persisted_to < group.opens_at {
+        if !may {
             return;
+        }
+        if group.persisted_to < group.opens_at {
+            return self.writer.hurry();
         }
         if self.sabotage == Sabotage::ServeNothingAfterRestart && self.incarnation.0 > 1 {
             return;

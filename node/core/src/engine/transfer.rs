@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use gritmesh_runtime::{Change, Instant, NodeId, ShardId, Snapshot};
-use gritmesh_shard::{Assembly, Chunk, Damage, StateError, applied_row};
+use gritmesh_shard::{Assembly, Chunk, Damage, StateError};
 use gritmesh_sharding::{Replica, SnapshotMeta};
 
 use super::Engine;
@@ -184,16 +184,16 @@ impl Engine {
 
     /// All of it is here: the rows change at once, together with what the log makes of it.
     fn finish_transfer(&mut self, now: Instant, shard: ShardId) {
+        let ranges = self.key_ranges(shard);
         let Some(group) = self.groups.get_mut(&shard) else { return };
         let Some(Incoming { meta, assembly, .. }) = group.incoming.take() else { return };
-        let (index, term) = (meta.index, meta.term);
+        let index = meta.index;
         if let Err(error) = group.replica.install(now, meta) {
             tracing::debug!(%shard, %error, "a state was pulled that nobody needs any more");
             return;
         }
-        let mut changes: Vec<Change> = assembly.finish();
-        changes.push(applied_row(shard, index, term));
-        self.writer.changes(changes);
+        self.writer.replace(shard, &ranges);
+        self.writer.changes(assembly.finish());
         group.applied_to = index;
         group.unsettled.clear();
         group.installing = Installing::Begun;

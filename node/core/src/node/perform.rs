@@ -159,7 +159,7 @@ impl Perform<Control> for Node {
                     node.control.post(&node, control::Event::Persisted { what, result });
                 }
             });
-            self.environment.disk.write(Batch::synced(changes), done);
+            self.environment.disk.write(Batch::synced(changes).into(), done);
         }
     }
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use gritmesh_runtime::Table;
 use gritmesh_store::{ObjectId, ObjectKind};
 use proptest::prelude::*;
 
 use super::*;
-use crate::command::{Commands, LetterEntry, OutboxEntry, ReminderEntry};
+use crate::command::{LetterEntry, OutboxEntry, ReminderEntry};
 use crate::rows::{AnswerRow, LetterRow, OutboxRow, ReminderRow};
 use crate::scenario::{Replica, Tables};
 
@@ -136,8 +135,8 @@ fn run(log: &[Vec<Command>], moods: &[u8]) -> (Tables, Vec<Outcome>) {
     let mut waiting: Vec<(u64, Vec<Change>)> = Vec::new();
     let stubs: Vec<Bytes> = log.iter().map(|commands| replica.append(commands)).collect();
     let mut moods = moods.iter().cycle();
-    while replica.state.applied().0 < log.len() as u64 {
-        let (index, _) = replica.state.applied();
+    while replica.state.applied() < log.len() as u64 {
+        let index = replica.state.applied();
         let applied = replica.apply(&stubs[index as usize]);
         outcomes.insert(index + 1, applied.outcomes);
         waiting.push((index + 1, applied.changes));
@@ -148,7 +147,7 @@ fn run(log: &[Vec<Command>], moods: &[u8]) -> (Tables, Vec<Outcome>) {
             // Crash: what was not written is applied again.
             _ => {
                 waiting.clear();
-                replica = Replica::on(replica.tables);
+                replica = Replica::on(replica.tables, replica.state.persisted);
             }
         }
         if waiting.is_empty() && *moods.next().expect("moods go round") == 7 {
@@ -231,22 +230,4 @@ fn memory_is_bounded() {
         replica.commit(&[first]);
     }
     assert!(replica.state.heads.len() <= HEADS_KEPT_MAX && replica.state.set.len() <= 2 * HEADS_KEPT_MAX);
-}
-
-#[test]
-fn entries_are_applied_as_one_batch() {
-    let mut replica = Replica::new();
-    let mut sum = Applied::default();
-    for number in 1..=3_u64 {
-        let expected = (number > 1).then(|| id(number - 1));
-        let stub = replica.append(&[step(1, expected, number, number)]);
-        let applied = replica.apply(&stub);
-        sum.append(applied);
-    }
-    let marks = sum.changes.iter().filter(|change| matches!(change, Change::Put { table: Table::Group, .. }));
-    assert_eq!(marks.count(), 1, "only the last note of how far the log is applied");
-    replica.tables.write(&sum.changes);
-    assert_eq!(ShardState::open(ShardId(0), &*replica.tables).unwrap().applied(), (3, 1));
-    assert_eq!(sum.outcomes.len(), 3);
-    assert!(Commands::decode(&Bytes::new()).unwrap().is_empty());
 }

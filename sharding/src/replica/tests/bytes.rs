@@ -31,6 +31,7 @@ fn at(millis: u64) -> Instant {
 fn pump(replica: &mut Replica, disk: &mut Image, now: Instant) {
     while let Some(progress) = replica.advance(now) {
         disk.apply(&progress.changes);
+        disk.apply(progress.applied.as_slice());
         if let Some(number) = progress.number {
             replica.persisted(now, number);
         }
@@ -155,6 +156,7 @@ fn tell(replica: &mut Replica, lies: Vec<(usize, u64, u64, u64, Body)>) {
         replica.tick(at(now));
         while let Some(progress) = replica.advance(at(now)) {
             disk.apply(&progress.changes);
+            disk.apply(progress.applied.as_slice());
             if let Some(number) = progress.number {
                 replica.persisted(at(now), number);
             }

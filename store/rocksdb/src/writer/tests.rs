@@ -1,7 +1,7 @@
 use super::*;
 
-fn batch(bytes: usize) -> Batch {
-    Batch::synced(vec![Change::put(Table::Log, *b"k", vec![0; bytes])])
+fn batch(bytes: usize) -> Arc<Batch> {
+    Arc::new(Batch::synced(vec![Change::put(Table::Log, *b"k", vec![0; bytes])]))
 }
 
 fn waiting(bytes: usize) -> Waiting {
@@ -12,7 +12,7 @@ fn waiting(bytes: usize) -> Waiting {
 fn queue(sizes: &[usize]) -> Queue {
     let waiting: VecDeque<Waiting> = sizes.iter().map(|size| waiting(*size)).collect();
     let bytes = waiting.iter().map(|waiting| waiting.bytes).sum();
-    Queue { batches: waiting.len(), bytes, waiting, closed: false }
+    Queue { batches: waiting.len(), bytes, waiting, writing: false, closed: false }
 }
 
 #[test]

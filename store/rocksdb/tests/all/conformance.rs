@@ -30,7 +30,7 @@ impl Subject for Real {
 
     fn settle(&mut self) {
         let (done, wait) = sync_channel(1);
-        self.disk.write(Batch::default(), Box::new(move |_| done.send(()).expect("the test waits")));
+        self.disk.write(Arc::default(), Box::new(move |_| done.send(()).expect("the test waits")));
         wait.recv().expect("every batch completes");
     }
 

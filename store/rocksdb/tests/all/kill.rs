@@ -33,7 +33,7 @@ fn writes_until_it_is_killed() {
             }
             tell.send(()).expect("the writer counts");
         });
-        disk.write(Batch { changes, sync }, done);
+        disk.write(Batch { changes, sync }.into(), done);
         if number - written > UNDER_WAY {
             told.recv().expect("every batch completes");
         }

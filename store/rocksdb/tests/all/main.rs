@@ -28,7 +28,7 @@ fn open(directory: &Path) -> RocksDisk {
 /// Writes a batch and waits for it.
 fn write(disk: &RocksDisk, batch: Batch) -> Result<(), DiskError> {
     let (done, wait) = sync_channel(1);
-    disk.write(batch, Box::new(move |result| done.send(result).expect("the test waits")));
+    disk.write(batch.into(), Box::new(move |result| done.send(result).expect("the test waits")));
     wait.recv().expect("every batch completes")
 }
 

@@ -19,13 +19,13 @@ fn too_many_batches_are_refused_in_their_turn_and_change_nothing() {
         entered.send(()).unwrap();
         wait.recv().unwrap();
     };
-    disk.write(Batch::default(), Box::new(hold));
+    disk.write(Arc::default(), Box::new(hold));
     is_inside.recv().unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     for number in 0..MORE {
         let told = Arc::clone(&told);
         let batch = Batch::synced(vec![put(Table::Log, &(number as u64).to_be_bytes(), b"")]);
-        disk.write(batch, Box::new(move |result| told.lock().unwrap().push((number, result))));
+        disk.write(batch.into(), Box::new(move |result| told.lock().unwrap().push((number, result))));
     }
     assert!(told.lock().unwrap().is_empty());
     go_on.send(()).unwrap();
@@ -33,13 +33,15 @@ fn too_many_batches_are_refused_in_their_turn_and_change_nothing() {
     let told = told.lock().unwrap();
     assert!(told.iter().map(|(number, _)| *number).eq(0..MORE), "in the order of the batches");
     let refused: Vec<_> = told.iter().filter(|(_, result)| result.is_err()).collect();
-    assert_eq!(refused.len(), MORE - 1024);
+    // Behind the one that is held up, as many as wait at first may be written already, and as many again wait.
+    assert!((MORE - 2048..=MORE - 1024).contains(&refused.len()), "{} were refused", refused.len());
     assert!(
         refused
             .iter()
             .all(|(number, result)| *number >= 1024 && matches!(result, Err(DiskError::Overloaded)))
     );
-    assert_eq!(disk.scan(Table::Log, &[]..&[0xff; 9], usize::MAX).unwrap().len(), 1024);
+    let written = disk.scan(Table::Log, &[]..&[0xff; 9], usize::MAX).unwrap().len();
+    assert_eq!(written, MORE - refused.len());
 }
 
 #[test]
@@ -50,7 +52,7 @@ fn a_closed_disk_has_written_everything_and_says_that_it_is_closed() {
     for number in 0u64..100 {
         let told = Arc::clone(&told);
         let batch = Batch { changes: vec![put(Table::Log, &number.to_be_bytes(), b"")], sync: false };
-        disk.write(batch, Box::new(move |result| told.lock().unwrap().push(result)));
+        disk.write(batch.into(), Box::new(move |result| told.lock().unwrap().push(result)));
     }
     let snapshot = disk.snapshot().unwrap();
     disk.close();
@@ -72,7 +74,7 @@ fn the_last_holder_may_be_a_completion() {
     let (done, wait) = sync_channel(1);
     let held = Arc::clone(&disk);
     disk.write(
-        Batch::default(),
+        Arc::default(),
         Box::new(move |_| {
             // By now the test has let go of it, or will; whoever is last closes the disk.
             drop(held);
@@ -89,7 +91,7 @@ async fn whoever_waits_is_called_on_the_runtime() {
     let disk = open(folder.path());
     let (done, wait) = tokio::sync::oneshot::channel();
     let told = Box::new(move |_| done.send(tokio::runtime::Handle::try_current().is_ok()).unwrap());
-    disk.write(Batch::default(), told);
+    disk.write(Arc::default(), told);
     assert!(wait.await.unwrap());
 }
 

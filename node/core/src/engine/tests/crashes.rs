@@ -81,8 +81,8 @@ fn founding_is_told_only_when_it_is_durable() {
     world.writes = false;
     world.found();
     assert!(!world.take(0).contains(&Seen::Founded));
-    let (_, Batch { sync, .. }) = &world.sites[0].writes[0];
-    assert!(sync);
+    let (_, batch) = &world.sites[0].writes[0];
+    assert!(batch.sync);
     world.finish(0);
     assert!(world.take(0).contains(&Seen::Founded));
 }

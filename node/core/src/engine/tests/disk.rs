@@ -88,7 +88,7 @@ impl Reads for MemoryDisk {
 }
 
 impl Disk for MemoryDisk {
-    fn write(&self, _: Batch, _: Persisted) {
+    fn write(&self, _: Arc<Batch>, _: Persisted) {
         unreachable!("an engine writes by an effect");
     }
 

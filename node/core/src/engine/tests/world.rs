@@ -138,7 +138,7 @@ pub(super) struct Site {
     pub(super) engine: Engine,
     pub(super) disk: MemoryDisk,
     /// Batches on their way to the disk.
-    pub(super) writes: VecDeque<(u64, Batch)>,
+    pub(super) writes: VecDeque<(u64, Arc<Batch>)>,
     /// What the engine wants done that the world leaves to the test.
     pub(super) seen: Arc<Mutex<Vec<Seen>>>,
     /// Until when it may be sure to lead.

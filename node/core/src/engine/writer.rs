@@ -1,0 +1,266 @@
+//! What is on its way to the disk: one batch at a time for all shards of an engine, while the next one grows.
+//!
+//! A batch that has to be synced, or that somebody waits for, leaves as soon as the disk is free. What the log would
+//! tell again is written seldom, see [`lazy`](super::lazy).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gritmesh_runtime::{Batch, Change, DiskError, Instant, ShardId};
+
+use gritmesh_sharding::Progress;
+
+use super::Engine;
+use super::event::Effect;
+use super::groups::Installing;
+use super::lazy::Lazy;
+use crate::options::Sabotage;
+
+/// How long a full disk is left alone before the same batch is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a disk is left alone that has too much to do.
+const OVERLOADED_PAUSE: Duration = Duration::from_millis(20);
+
+/// Changes of the next batch above which no more of a state is pulled: the packs of some tens of parts.
+const BEHIND_CHANGES: usize = 16 * 1024;
+
+/// What is on its way to the disk, and what comes next.
+#[derive(Default)]
+pub(super) struct Writer {
+    next: Pending,
+    lazy: Lazy,
+    writing: Option<Writing>,
+    number: u64,
+    /// Shards with something to propose when the disk is free.
+    pub(super) proposing: BTreeSet<ShardId>,
+    /// Whether this node creates the shards of a new cluster.
+    pub(super) founding: bool,
+    /// Nothing is written any more: what is in memory may not be what the records say.
+    pub(super) halted: bool,
+}
+
+/// Changes of many shards, and what their being on the disk means to each.
+#[derive(Default)]
+struct Pending {
+    batch: Batch,
+    /// Somebody waits for it, though it may not have to be synced.
+    urgent: bool,
+    /// Numbers of the replicas' progress.
+    numbers: Vec<(ShardId, u64)>,
+    /// Up to where the states are on the disk with it.
+    applied: BTreeMap<ShardId, u64>,
+    /// Shards whose state from the leader it carries.
+    installed: Vec<ShardId>,
+    /// Shards of which it removes everything.
+    buried: Vec<ShardId>,
+    founding: bool,
+}
+
+struct Writing {
+    number: u64,
+    /// What is written; the rest is what its being written means.
+    batch: Arc<Batch>,
+    pending: Pending,
+    /// Whether there was no room for it when it was last tried.
+    full: bool,
+    /// When to try again, unless it is being tried.
+    retry_at: Option<Instant>,
+}
+
+impl Writer {
+    /// What a replica has to write.
+    pub(super) fn progress(&mut self, now: Instant, shard: ShardId, progress: &mut Progress) {
+        let next = &mut self.next;
+        next.batch.sync |= progress.sync;
+        next.numbers.extend(progress.number.map(|number| (shard, number)));
+        if !progress.changes.is_empty() {
+            next.batch.changes.append(&mut progress.changes);
+            self.lazy.wait(now);
+        }
+        if let Some(record) = progress.applied.take() {
+            self.lazy.record(now, shard, record);
+        }
+        if progress.config.is_some() {
+            // The disk has the members as of the entry up to which the state goes.
+            self.lazy.hurry();
+        }
+    }
+
+    /// What entries did that are applied up to this one. Nobody waits for it: the log would tell it again.
+    pub(super) fn applied(&mut self, shard: ShardId, to: u64) {
+        self.lazy.applied(shard, to);
+    }
+
+    /// Changes that the log would tell again.
+    pub(super) fn lazily(&mut self, changes: Vec<Change>) {
+        self.lazy.add(changes);
+    }
+
+    /// The next batch has the state of a shard that came from its leader.
+    pub(super) fn install(&mut self, shard: ShardId) {
+        self.next.installed.push(shard);
+        self.lazy.hurry();
+    }
+
+    pub(super) const fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Changes that should be on the disk soon.
+    pub(super) fn changes(&mut self, changes: impl IntoIterator<Item = Change>) {
+        self.next.batch.changes.extend(changes);
+        self.next.urgent = true;
+    }
+
+    /// Everything of a shard is removed; see [`Self::is_burying`]. `ranges` are its keys.
+    pub(super) fn bury(&mut self, shard: ShardId, ranges: &[Change]) {
+        self.lazy.forget(shard, ranges);
+        self.next.buried.push(shard);
+    }
+
+    /// The state of a shard is replaced: what its log has made of the old one is not written any more.
+    pub(super) fn replace(&mut self, shard: ShardId, ranges: &[Change]) {
+        self.lazy.forget(shard, ranges);
+    }
+
+    /// Somebody waits for what committed entries did to be on the disk.
+    pub(super) const fn hurry(&mut self) {
+        self.lazy.hurry();
+    }
+
+    /// The next batch, if it is time for it.
+    fn take(&mut self, now: Instant) -> Option<(Batch, Pending)> {
+        let Pending { batch, numbers, urgent, installed, .. } = &self.next;
+        let needed = batch.sync || *urgent || self.founding || !numbers.is_empty() || !installed.is_empty();
+        let lazy = self.lazy.is_due(now);
+        if !needed && !lazy {
+            return None;
+        }
+        let mut pending = std::mem::take(&mut self.next);
+        let mut batch = std::mem::take(&mut pending.batch);
+        if lazy {
+            pending.applied = self.lazy.take(&mut batch.changes);
+        }
+        pending.founding = std::mem::take(&mut self.founding);
+        Some((batch, pending))
+    }
+
+    /// Whether the removal of a shard is on its way to the disk. Before it is there, nothing may be read of the
+    /// shard, and no number of the removed replica may be taken for one of a new one.
+    pub(super) fn is_burying(&self, shard: ShardId) -> bool {
+        let writing = self.writing.as_ref().map(|writing| &writing.pending);
+        writing.into_iter().chain([&self.next]).any(|pending| pending.buried.contains(&shard))
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.writing.as_ref().is_some_and(|writing| writing.full)
+    }
+
+    /// Whether so many changes wait for the disk that what can wait should.
+    pub(super) fn is_behind(&self) -> bool {
+        self.next.batch.changes.len() > BEHIND_CHANGES
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        match &self.writing {
+            Some(writing) => writing.retry_at,
+            None => self.lazy.next_deadline(),
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn write(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.writer.writing.is_some() || self.writer.halted {
+            return;
+        }
+        let Some((batch, mut pending)) = self.writer.take(now) else { return };
+        let batch = Arc::new(batch);
+        self.writer.number += 1;
+        let number = self.writer.number;
+        if self.sabotage == Sabotage::AcknowledgeBeforeSync {
+            for (shard, progress) in pending.numbers.drain(..) {
+                if let Some(group) = self.groups.get_mut(&shard) {
+                    group.replica.persisted(now, progress);
+                }
+                self.dirty.insert(shard);
+            }
+        }
+        out.push(Effect::Write { engine: self.index, number, batch: Arc::clone(&batch) });
+        self.writer.writing = Some(Writing { number, batch, pending, full: false, retry_at: None });
+    }
+
+    pub(super) fn persisted(
+        &mut self,
+        now: Instant,
+        number: u64,
+        result: Result<(), DiskError>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(writing) = self.writer.writing.as_mut().filter(|writing| writing.number == number) else {
+            return;
+        };
+        match result {
+            Ok(()) => {}
+            Err(DiskError::Overloaded) => {
+                writing.retry_at = Some(now + OVERLOADED_PAUSE);
+                return;
+            }
+            Err(DiskError::Full) => {
+                writing.retry_at = Some(now + FULL_PAUSE);
+                if !std::mem::replace(&mut writing.full, true) {
+                    tracing::warn!("the disk is full: changes are refused until there is room");
+                    self.refuse_queued(out);
+                }
+                return;
+            }
+            Err(error) => return self.halt(format!("the disk failed: {error}"), out),
+        }
+        let pending = self.writer.writing.take().map(|writing| writing.pending).unwrap_or_default();
+        for (shard, number) in pending.numbers {
+            if let Some(group) = self.groups.get_mut(&shard) {
+                group.replica.persisted(now, number);
+                self.dirty.insert(shard);
+            }
+        }
+        for shard in pending.installed {
+            let Some(group) = self.groups.get_mut(&shard) else { continue };
+            group.state.reload(group.applied_to);
+            group.installing = Installing::No;
+            group.persisted_to = group.persisted_to.max(group.applied_to);
+            self.dirty.insert(shard);
+        }
+        let mut opening = Vec::new();
+        for (shard, index) in pending.applied {
+            let Some(group) = self.groups.get_mut(&shard) else { continue };
+            group.persisted_to = group.persisted_to.max(index);
+            group.state.persisted(index);
+            group.unsettled.retain(|_, actor| actor.undecided > 0 || actor.applied_at > index);
+            group.replica.compact(index);
+            self.dirty.insert(shard);
+            opening.push(shard);
+        }
+        self.dirty.append(&mut self.writer.proposing);
+        for shard in opening {
+            self.try_open(now, shard, out);
+        }
+        if pending.founding {
+            out.push(Effect::Founded);
+        }
+        self.unpark_unsettled(now, out);
+    }
+
+    /// Tries a batch again that found the disk full.
+    pub(super) fn retry_write(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let Some(writing) = self.writer.writing.as_mut() else { return };
+        if writing.retry_at.is_none_or(|at| at > now) {
+            return;
+        }
+        // Whether there is room is not known before it is done, so for those who ask it is still full.
+        writing.retry_at = None;
+        let (engine, number) = (self.index, writing.number);
+        out.push(Effect::Write { engine, number, batch: Arc::clone(&writing.batch) });
+    }
+}
