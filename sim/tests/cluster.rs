@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gritmesh_actor::{actor, handlers};
+use gritmesh_core::NodeOptions;
 use gritmesh_sim::Sim;
 
 #[actor(volatile, crate = gritmesh_actor)]
@@ -99,6 +100,27 @@ fn a_durable_actor_survives_its_leader_and_then_all_nodes() {
     assert!(sim.run_until(Duration::from_secs(20), Sim::is_ready));
     let third = alice(&sim, leader);
     assert_eq!(sim.block_on(async { third.add(1).await }).unwrap().unwrap(), 3);
+}
+
+#[test]
+fn an_answer_is_given_again_until_it_was_kept_long_enough() {
+    let kept = Duration::from_secs(120);
+    let options = NodeOptions { answers_kept: kept, ..NodeOptions::default() };
+    let mut sim = Sim::new(4).nodes(3).register::<Tally>().node_options(options).start();
+    let add = |sim: &mut Sim, key: &str| {
+        let alice = sim.node(0).unwrap().actor::<Tally>("alice");
+        sim.block_on(async { alice.add(1).key(key).await }).unwrap().unwrap()
+    };
+    assert_eq!(add(&mut sim, "first"), 1);
+    sim.advance(kept - Duration::from_secs(1));
+    let place = sim.node(0).unwrap().locate(&"tally/alice".parse().unwrap()).unwrap();
+    let leader: u16 = place.name[1..].parse().unwrap();
+    assert_eq!((add(&mut sim, "first"), add(&mut sim, "second")), (1, 2));
+    // Nobody has it in memory any more, and another node leads.
+    sim.restart(leader);
+    assert!(sim.run_until(Duration::from_secs(20), Sim::is_ready));
+    sim.advance(kept / 2);
+    assert_eq!((add(&mut sim, "second"), add(&mut sim, "first")), (2, 3), "only the older one is forgotten");
 }
 
 #[test]

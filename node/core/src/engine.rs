@@ -19,9 +19,9 @@
 //! ```
 //!
 //! What is where: `calls` routes, `groups` holds the shards, `pump` advances them, `writer` brings their records to
-//! the disk, `lazy` keeps those that can wait, `commits` keeps what waits for a commit, `serving` decides when actors of a shard may run, `moves` brings
-//! shards to where they should be, `transfer` brings lagging replicas up to date, `outputs` sends what committed
-//! steps say.
+//! the disk, `lazy` keeps those that can wait, `commits` keeps what waits for a commit, `serving` decides when actors
+//! of a shard may run, `moves` brings shards to where they should be, `transfer` brings lagging replicas up to date,
+//! `outputs` sends what committed steps say, `retention` forgets answers that were kept long enough.
 //!
 //! **Deliberately absent.** Knowledge of membership and of where shards should be; that is Control's. The content of
 //! commands; that is the shard's.
@@ -36,6 +36,7 @@ mod outputs;
 mod parked;
 mod pending;
 mod pump;
+mod retention;
 mod sending;
 mod serving;
 #[cfg(test)]
@@ -45,6 +46,7 @@ mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use gritmesh_actor::Submission;
 use gritmesh_runtime::{Disk, Incarnation, Instant, NodeId, Seed, ShardId};
@@ -89,6 +91,10 @@ pub(crate) struct Engine {
     disk: Arc<dyn Disk>,
     seed: Seed,
     replicas: ReplicaOptions,
+    /// How long answers under an idempotency key are kept.
+    answers_kept: Duration,
+    /// The shard that was last looked at for older ones.
+    looked_at: ShardId,
     draining: bool,
     sabotage: Sabotage,
 }
@@ -109,6 +115,7 @@ pub(crate) struct Start {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) seed: Seed,
     pub(crate) replicas: ReplicaOptions,
+    pub(crate) answers_kept: Duration,
     pub(crate) sabotage: Sabotage,
 }
 
@@ -133,7 +140,7 @@ pub(crate) struct Caller {
 
 impl Engine {
     pub(crate) fn new(start: Start) -> Self {
-        let Start { me, incarnation, index, engines, disk, seed, replicas, sabotage } = start;
+        let Start { me, incarnation, index, engines, disk, seed, replicas, answers_kept, sabotage } = start;
         Self {
             me,
             incarnation,
@@ -155,6 +162,8 @@ impl Engine {
             disk,
             seed,
             replicas,
+            answers_kept,
+            looked_at: ShardId(0),
             draining: false,
             sabotage,
         }
@@ -227,7 +236,10 @@ impl Machine for Engine {
             Event::StateGone { shard, index } => self.state_gone(now, shard, index),
             Event::Delivered { shard, message, result } => self.delivered(now, shard, &message, result),
             Event::Fired { shard, reminder, result } => self.reminder_fired(now, shard, &reminder, result),
-            Event::WallClock(unix) => self.wall_clock(now, unix),
+            Event::WallClock(unix) => {
+                self.wall_clock(now, unix);
+                self.forget_answers(now, unix);
+            }
             Event::Draining => self.draining = true,
             Event::Tick => self.tick_all(now, out),
         }

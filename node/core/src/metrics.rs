@@ -54,6 +54,7 @@ pub(crate) struct Metrics {
     pub(crate) moves: Level,
     pub(crate) committed: Count,
     pub(crate) refused_steps: Count,
+    pub(crate) forgotten_answers: Count,
     pub(crate) damaged: Count,
     pub(crate) repaired: Count,
     pub(crate) bad_transfers: Count,
@@ -99,6 +100,10 @@ impl Metrics {
             ),
             committed: metric!("committed_commands", "Commands of the shards' logs applied by replicas here"),
             refused_steps: metric!("refused_steps", "Steps that another step came before"),
+            forgotten_answers: metric!(
+                "forgotten_answers",
+                "Answers under an idempotency key that were kept long enough"
+            ),
             damaged: metric!("damaged_records", "Records and objects that did not match their hash"),
             repaired: metric!("repaired_objects", "Damaged objects that a peer had whole"),
             bad_transfers: metric!(

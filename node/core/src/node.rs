@@ -37,7 +37,7 @@ use crate::inbound::Inbound;
 use crate::latch::Latch;
 use crate::leases::Leases;
 use crate::metrics::Metrics;
-use crate::options::{ENGINES_MAX, NodeOptions, StartError};
+use crate::options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError};
 use crate::records::Remembered;
 
 /// A node of a cluster: hosts actors, routes calls, and knows its peers. Made from an environment, real or
@@ -104,6 +104,9 @@ impl Node {
         }
         if !(1..=sharding::SHARDS_MAX as u32).contains(&options.shards) {
             return Err(StartError::Shards { shards: options.shards });
+        }
+        if options.answers_kept < ANSWERS_KEPT_MIN {
+            return Err(StartError::AnswersKept { kept: options.answers_kept });
         }
         let start = control::Start {
             membership: membership::Start {
@@ -314,6 +317,7 @@ fn engines(environment: &Environment, info: &NodeInfo, options: &NodeOptions) ->
             disk: Arc::clone(&environment.disk),
             seed: environment.seed.child("replicas"),
             replicas: options.replicas.clone(),
+            answers_kept: options.answers_kept,
             sabotage: options.sabotage,
         });
         Driver::new(engine, perform::ENGINE_LANES + index)

@@ -10,6 +10,10 @@ use gritmesh_sharding as sharding;
 /// Engines of one node. More than cores are of no use, and the number travels in one byte.
 pub const ENGINES_MAX: usize = 64;
 
+/// Answers under an idempotency key are not kept shorter than this: a caller who repeats a call after its deadline
+/// would find them gone.
+pub const ANSWERS_KEPT_MIN: Duration = Duration::from_secs(60);
+
 /// The settings of a node that are not part of what it says of itself.
 #[derive(Clone)]
 pub struct NodeOptions {
@@ -23,6 +27,8 @@ pub struct NodeOptions {
     pub shards: u32,
     /// How long a call may take whose caller sets no deadline. Default 30 s.
     pub call_timeout: Duration,
+    /// How long answers under an idempotency key are kept, at least [`ANSWERS_KEPT_MIN`]. Default 24 h.
+    pub answers_kept: Duration,
     /// Above 80 % of this, idle actors leave memory early; `None` switches that off.
     pub memory_limit_bytes: Option<u64>,
     /// How much memory the process uses now, in bytes.
@@ -78,6 +84,7 @@ impl Default for NodeOptions {
             engines: 1,
             shards: sharding::SHARDS_DEFAULT,
             call_timeout: Duration::from_secs(30),
+            answers_kept: Duration::from_secs(24 * 60 * 60),
             memory_limit_bytes: None,
             memory_used: Arc::new(|| 0),
             membership: membership::Options::default(),
@@ -111,6 +118,12 @@ pub enum StartError {
     Shards {
         /// How many were asked for.
         shards: u32,
+    },
+    /// Answers are kept too short a time.
+    #[error("answers under an idempotency key are kept for {ANSWERS_KEPT_MIN:?} at least, not {kept:?}")]
+    AnswersKept {
+        /// How long they should be kept.
+        kept: Duration,
     },
     /// A setting of membership is out of range.
     #[error(transparent)]

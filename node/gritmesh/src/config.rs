@@ -86,6 +86,9 @@ pub struct Timeouts {
     /// How long a node that may found a cluster waits to hear of one.
     #[serde(deserialize_with = "units::duration")]
     pub found_after: Duration,
+    /// How long answers under an idempotency key are kept.
+    #[serde(deserialize_with = "units::duration")]
+    pub answers_kept: Duration,
 }
 
 /// Bounds of a node.
@@ -130,6 +133,7 @@ impl Default for Timeouts {
             drain: Duration::from_secs(10),
             shutdown: Duration::from_secs(60),
             found_after: Duration::from_secs(3),
+            answers_kept: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

@@ -187,6 +187,7 @@ fn make_core(
         engines: if settings.engines == 0 { cores.min(gritmesh_core::ENGINES_MAX) } else { settings.engines },
         shards: settings.shards,
         call_timeout: settings.timeouts.call,
+        answers_kept: settings.timeouts.answers_kept,
         memory_limit_bytes: memory::limit_bytes(settings.limits.memory),
         memory_used: memory::used(),
         ..NodeOptions::default()

@@ -7,11 +7,18 @@ use crate::command::FORGET_MAX;
 use crate::rows::AnswerRow;
 use crate::{StateError, keys};
 
+/// Rows that are read at first: they tell how large the next ones may be.
+const ROWS_AT_FIRST: usize = 8;
+
+/// Bytes of answers after which a look ends, however few they were. Answers of usual size are through long before.
+const BYTES_PER_LOOK: usize = 256 * 1024;
+
 /// Answers of a range of tokens that were given before a time, among the next `limit` rows behind a key, at most
 /// [`FORGET_MAX`]: their keys, for [`Command::Forget`](crate::Command::Forget), and where to go on, `None` at the end.
+/// Fewer rows are looked at if they are large.
 ///
-/// A leader goes round and round its answers with this, slowly. It proposes the next `Forget` when the last one was
-/// applied, so that no key is forgotten that was used anew meanwhile.
+/// A leader goes round and round its answers with this, slowly. Whatever it finds it has to propose before it hears of
+/// anything else: then no key can be used anew between the look and the proposal.
 ///
 /// # Errors
 /// If they cannot be read.
@@ -22,13 +29,76 @@ pub fn expired_answers(
     before_unix_ms: u64,
     limit: usize,
 ) -> Result<(Vec<Bytes>, Option<Vec<u8>>), StateError> {
-    let limit = limit.clamp(1, FORGET_MAX);
+    let mut left = limit.clamp(1, FORGET_MAX);
     let range = keys::token_range(tokens.0, tokens.1);
-    // The key right behind another is that one and a zero byte.
-    let from = behind.map_or(range.start, |key| [key, &[0]].concat());
-    let rows = reads.scan(Table::Answer, &from..&range.end, limit)?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|(key, _)| key.clone());
-    let is_old = |row: &[u8]| AnswerRow::time_of(row).is_none_or(|time| time < before_unix_ms);
-    let old = rows.into_iter().filter(|(_, row)| is_old(row)).map(|(key, _)| key.into());
-    Ok((old.collect(), next))
+    let mut from = behind.map_or(range.start, right_behind);
+    let (mut at_once, mut bytes, mut old) = (ROWS_AT_FIRST, 0, Vec::new());
+    loop {
+        let wanted = at_once.min(left);
+        let rows = reads.scan(Table::Answer, &from..&range.end, wanted)?;
+        left -= rows.len();
+        bytes += rows.iter().map(|(_, row)| row.len()).sum::<usize>();
+        let next = rows.last().filter(|_| rows.len() == wanted).map(|(key, _)| key.clone());
+        let is_old = |row: &[u8]| AnswerRow::time_of(row).is_none_or(|time| time < before_unix_ms);
+        old.extend(rows.into_iter().filter(|(_, row)| is_old(row)).map(|(key, _)| Bytes::from(key)));
+        match next {
+            Some(next) if left > 0 && bytes < BYTES_PER_LOOK => from = right_behind(&next),
+            next => return Ok((old, next)),
+        }
+        at_once *= 2;
+    }
+}
+
+/// The first key after another: that one and a zero byte.
+fn right_behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use gritmesh_runtime::Change;
+
+    use super::*;
+    use crate::ActorKey;
+    use crate::scenario::{ALL, Tables};
+
+    fn tables(answers: u64, bytes: usize) -> Tables {
+        let actor = ActorKey::of(&"t/a".parse().expect("an address"));
+        let tables = Tables::default();
+        let mut rows = Vec::new();
+        for time_unix_ms in 0..answers {
+            let suffix = keys::answer_suffix(&time_unix_ms.to_be_bytes());
+            let row = AnswerRow { time_unix_ms, answer: Ok(vec![0; bytes]) };
+            rows.push(Change::put(Table::Answer, actor.with(&suffix), row.encode()));
+        }
+        tables.write(&rows);
+        tables
+    }
+
+    #[test]
+    fn a_round_finds_every_old_answer_once() {
+        let tables = tables(1_000, 10);
+        let (mut found, mut behind, mut looks) = (Vec::new(), None, 0);
+        loop {
+            let (old, next) = expired_answers(&tables, ALL, behind.as_deref(), 700, 256).unwrap();
+            assert!(old.len() <= 256);
+            found.extend(old);
+            looks += 1;
+            behind = next;
+            if behind.is_none() {
+                break;
+            }
+        }
+        assert_eq!((found.len(), looks), (700, 4));
+        found.dedup();
+        assert_eq!(found.len(), 700);
+    }
+
+    #[test]
+    fn a_look_at_large_answers_ends_early() {
+        let tables = tables(100, 100 * 1024);
+        let (old, next) = expired_answers(&tables, ALL, None, 1_000, FORGET_MAX).unwrap();
+        assert_eq!(old.len(), ROWS_AT_FIRST);
+        assert!(next.is_some());
+    }
 }

@@ -189,6 +189,8 @@ pub(crate) enum Counted {
     Committed(u64),
     /// Steps were refused by the compare-and-set.
     Refused(u64),
+    /// Answers were kept long enough.
+    Forgotten(u64),
 }
 
 impl fmt::Debug for Event {

@@ -13,6 +13,7 @@ use super::Engine;
 use super::commits::Waiting;
 use super::event::{Commit, Counted, Effect};
 use super::moves::Wanted;
+use super::retention::Looking;
 use super::serving::{Handing, Serving};
 use super::transfer::{Incoming, View};
 use crate::codec::StepLog;
@@ -45,6 +46,7 @@ pub(super) struct Group {
     pub(super) incoming: Option<Incoming>,
     pub(super) views: BTreeMap<NodeId, View>,
     pub(super) lease: Instant,
+    pub(super) looking: Looking,
 }
 
 /// Whether a state from the leader is being taken in. Until it is on the disk nothing may be applied on top of it:
@@ -93,6 +95,7 @@ impl Group {
             incoming: None,
             views: BTreeMap::new(),
             lease: Instant::ZERO,
+            looking: Looking::default(),
         }
     }
 

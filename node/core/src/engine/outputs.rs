@@ -11,7 +11,7 @@ use gritmesh_shard::{
 use gritmesh_sharding::Shard;
 
 use super::Engine;
-use super::event::Effect;
+use super::event::{Counted, Effect};
 
 impl Engine {
     /// A new leader takes up what is pending, and nothing else is read.
@@ -38,10 +38,8 @@ impl Engine {
                 let pair = PairName { sender: sender.address()?, receiver: receiver.address()? };
                 self.delivery.pruned(now, shard, &pair, *up_to, &mut self.delivering);
             }
-            Outcome::Refused { .. }
-            | Outcome::Resumed { .. }
-            | Outcome::Forgot { .. }
-            | Outcome::LetterDropped { .. } => {}
+            Outcome::Forgot { answers } => out.push(Effect::Count(Counted::Forgotten(*answers as u64))),
+            Outcome::Refused { .. } | Outcome::Resumed { .. } | Outcome::LetterDropped { .. } => {}
         }
         Ok(())
     }

@@ -5,5 +5,6 @@ mod commits;
 mod crashes;
 mod disk;
 mod handing;
+mod retention;
 mod three;
 mod world;

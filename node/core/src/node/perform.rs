@@ -340,6 +340,7 @@ impl Node {
             Counted::Repaired => self.metrics.repaired.inc(),
             Counted::Committed(steps) => self.metrics.committed.inc_by(steps),
             Counted::Refused(steps) => self.metrics.refused_steps.inc_by(steps),
+            Counted::Forgotten(answers) => self.metrics.forgotten_answers.inc_by(answers),
         };
     }
 

@@ -71,11 +71,13 @@ impl Settings {
              # How long a call may take whose caller sets no deadline.\ncall = {}\n\
              # How long a node that stops may take to hand over its shards.\ndrain = {}\n\
              # How long stopping may take altogether.\nshutdown = {}\n\
-             # How long a node that may found a cluster waits to hear of one.\nfound_after = {}\n",
+             # How long a node that may found a cluster waits to hear of one.\nfound_after = {}\n\
+             # How long answers under an idempotency key are kept, at least a minute.\nanswers_kept = {}\n",
             text(times.call),
             text(times.drain),
             text(times.shutdown),
             text(times.found_after),
+            text(times.answers_kept),
         )
     }
 

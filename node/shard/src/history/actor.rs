@@ -51,9 +51,10 @@ pub(super) struct ActorHistory {
     pub(super) inbox: Mailbox,
     pub(super) outbox: Mailbox,
     pub(super) reminders: OnceCell<Reminders>,
-    /// Answers that may not be on the disk yet, and in which order they were given.
+    /// Answers that may not be on the disk yet.
     pub(super) answers: BTreeMap<Vec<u8>, Result<Vec<u8>, Failure>>,
-    pub(super) answered: VecDeque<Vec<u8>>,
+    /// In which order they were given, each with the number of its step.
+    pub(super) answered: VecDeque<(u64, Vec<u8>)>,
     /// Whether a step was refused, or something stands in the way of the next.
     pub(super) broken: Arc<AtomicBool>,
     /// Steps that are not decided.
@@ -147,17 +148,18 @@ impl ActorHistory {
         row.map(|row| AnswerRow::decode(row).map(|row| row.answer)).transpose()
     }
 
-    /// Keeps an answer until it is on the disk.
-    pub(super) fn keep_answer(&mut self, suffix: Vec<u8>, answer: Result<Vec<u8>, Failure>) {
-        while self.answered.len() >= ANSWERS_BEFORE_LOOK {
-            let oldest = self.answered.front().expect("there are answers");
-            match self.pool.reads.get(Table::Answer, &self.actor.with(oldest)) {
-                Ok(Some(_)) => self.answers.remove(oldest),
-                Ok(None) | Err(_) => break,
-            };
-            self.answered.pop_front();
+    /// Keeps the answer of a step until it is on the disk.
+    pub(super) fn keep_answer(&mut self, step: u64, suffix: Vec<u8>, answer: Result<Vec<u8>, Failure>) {
+        if self.answered.len() >= ANSWERS_BEFORE_LOOK {
+            // The head is written together with the answer of its step. Whether the answer itself is there says
+            // less: one that was kept long enough is forgotten.
+            let head = read_head(&self.actor, &*self.pool.reads);
+            let written = head.ok().flatten().map_or(0, |head| head.number);
+            while let Some((_, oldest)) = self.answered.pop_front_if(|(step, _)| *step <= written) {
+                self.answers.remove(&oldest);
+            }
         }
-        self.answered.push_back(suffix.clone());
+        self.answered.push_back((step, suffix.clone()));
         self.answers.insert(suffix, answer);
     }
 

@@ -85,7 +85,7 @@ impl ActorHistory {
             located,
             outbox: making.outbox,
             reminders,
-            answer: self.recorded_answer(&draft.origin, draft.answer, making.time_unix_ms),
+            answer: self.recorded_answer(number, &draft.origin, draft.answer, making.time_unix_ms),
             letter,
             pack: Bytes::from_owner(Arc::clone(pack.bytes())),
         };
@@ -250,6 +250,7 @@ impl ActorHistory {
 
     fn recorded_answer(
         &mut self,
+        step: u64,
         origin: &Origin,
         answer: Option<Result<Vec<u8>, Failure>>,
         time_unix_ms: u64,
@@ -257,7 +258,7 @@ impl ActorHistory {
         let (Origin::Keyed { key }, Some(answer)) = (origin, answer) else { return None };
         let suffix = keys::answer_suffix(key);
         let row = encode_answer(time_unix_ms, &answer);
-        self.keep_answer(suffix.clone(), answer);
+        self.keep_answer(step, suffix.clone(), answer);
         Some((suffix.into(), row.into()))
     }
 

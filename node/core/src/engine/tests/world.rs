@@ -28,6 +28,9 @@ pub(super) const OTHER: NodeId = NodeId([2; 32]);
 pub(super) const THIRD: NodeId = NodeId([3; 32]);
 pub(super) const ZERO: ShardId = ShardId(0);
 
+/// How long engines keep answers.
+pub(super) const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
 const NODES: [NodeId; 3] = [ME, OTHER, THIRD];
 /// The steps in which time passes: finer than any tick.
 const STEP: Duration = Duration::from_millis(10);
@@ -180,6 +183,7 @@ fn start(site: usize, disk: &MemoryDisk, replicas: &ReplicaOptions) -> Engine {
         disk: Arc::new(disk.clone()),
         seed: Seed::from_number(1).child(&site.to_string()),
         replicas: replicas.clone(),
+        answers_kept: ANSWERS_KEPT,
         sabotage: Sabotage::None,
     })
 }

@@ -1,0 +1,68 @@
+//! Forgets answers that were given under an idempotency key and have been kept long enough.
+//!
+//! The leader of a shard goes round its answers, a few rows at a time, and proposes that the old ones be forgotten. A
+//! look and its proposal are one event, so that no key can be used anew in between. What is not proposed, because the
+//! disk is full or the log is, is found again in the next round.
+
+use std::ops::Bound;
+
+use gritmesh_runtime::{Instant, ShardId, UnixTime};
+use gritmesh_shard::{Command, expired_answers};
+
+use super::Engine;
+use super::serving::Serving;
+
+/// Shards that are looked at each second, and rows of each. An engine is held for some two milliseconds of each second
+/// by that, and forgets two thousand answers at most: more than it can be given for long with as many shards as it
+/// has. If it is given more, they are kept longer.
+const LOOKS_PER_SECOND: usize = 8;
+const ROWS_PER_LOOK: usize = 256;
+
+/// Rounds that are begun while answers are kept: so none is kept longer than it must be by more than this part of it,
+/// but for what the round itself takes.
+const ROUNDS: u32 = 24;
+
+/// Where a leader is on its round.
+#[derive(Debug, Default)]
+pub(super) struct Looking {
+    /// The last row that was looked at; `None` at the beginning.
+    behind: Option<Vec<u8>>,
+    /// When the next round may begin.
+    rests_until: Instant,
+}
+
+impl Engine {
+    /// Looks at the shards whose turn it is. To be called each second.
+    pub(super) fn forget_answers(&mut self, now: Instant, unix: UnixTime) {
+        let kept_ms = u64::try_from(self.answers_kept.as_millis()).unwrap_or(u64::MAX);
+        let before_unix_ms = unix.0.saturating_sub(kept_ms);
+        let after = self.groups.range((Bound::Excluded(self.looked_at), Bound::Unbounded));
+        let turns = after.chain(self.groups.range(..=self.looked_at));
+        let due =
+            turns.filter(|(_, group)| group.serving == Serving::Open && group.looking.rests_until <= now);
+        let due: Vec<ShardId> = due.map(|(shard, _)| *shard).take(LOOKS_PER_SECOND).collect();
+        for shard in due {
+            self.looked_at = shard;
+            self.look_for_old(now, shard, before_unix_ms);
+        }
+    }
+
+    fn look_for_old(&mut self, now: Instant, shard: ShardId, before_unix_ms: u64) {
+        let Some(range) = self.range(shard) else { return };
+        let Some(group) = self.groups.get_mut(&shard) else { return };
+        let behind = group.looking.behind.take();
+        let tokens = (range.start, range.end);
+        let found = expired_answers(&*self.disk, tokens, behind.as_deref(), before_unix_ms, ROWS_PER_LOOK);
+        let (answers, next) = found.unwrap_or_else(|error| {
+            tracing::warn!(%shard, %error, "answers that may be forgotten cannot be read");
+            (Vec::new(), None)
+        });
+        if next.is_none() {
+            group.looking.rests_until = now + self.answers_kept / ROUNDS;
+        }
+        group.looking.behind = next;
+        if !answers.is_empty() {
+            self.queue_quietly(shard, Command::Forget { answers });
+        }
+    }
+}
