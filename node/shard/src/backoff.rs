@@ -11,6 +11,10 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// receivers that are down still cost only some sixteen calls a second.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
+/// Longest wait between two tries of something whose receiver cannot be reached. Such a try waits on its way itself, up
+/// to its deadline of half a minute, so that it does not pay to pause for long in addition.
+pub const ROUTE_BACKOFF_MAX: Duration = Duration::from_secs(5);
+
 /// Tries that end in a panic before the receiver should be paused: with the waits above more than an hour, in
 /// which a fixed build may be deployed.
 pub const ATTEMPTS_BEFORE_PAUSE: u32 = 70;
@@ -25,10 +29,17 @@ pub(crate) fn doubled(attempts: u32, min: Duration, max: Duration) -> Duration {
 /// eighth: a wait is the same in every run, and differs from pair to pair. A receiver that asks for more gets it,
 /// up to [`BACKOFF_MAX`].
 pub(crate) fn backoff(attempts: u32, hash: u64, retry_after_ms: u32) -> Duration {
-    let wait = doubled(attempts, BACKOFF_MIN, BACKOFF_MAX);
     let asked = Duration::from_millis(u64::from(retry_after_ms)).min(BACKOFF_MAX);
+    spread(attempts, hash, doubled(attempts, BACKOFF_MIN, BACKOFF_MAX).max(asked))
+}
+
+/// As [`backoff`], for a receiver that was not reached so many times.
+pub(crate) fn route_backoff(attempts: u32, hash: u64) -> Duration {
+    spread(attempts, hash, doubled(attempts, BACKOFF_MIN, ROUTE_BACKOFF_MAX))
+}
+
+fn spread(attempts: u32, hash: u64, wait: Duration) -> Duration {
     let spread = (hash.rotate_left(attempts % 64) % 1024) as u32;
-    let wait = wait.max(asked);
     wait + wait / 8 * spread / 1024
 }
 
@@ -50,6 +61,12 @@ mod tests {
             let spread = backoff(attempts, u64::MAX, 0);
             assert!(spread > plain && spread <= plain + plain / 8, "attempt {attempts}: {spread:?}");
         }
+    }
+
+    #[test]
+    fn who_is_not_reached_is_tried_more_often() {
+        let waits: Vec<u128> = (1..=6).map(|attempts| route_backoff(attempts, 0).as_millis()).collect();
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 5_000, 5_000]);
     }
 
     #[test]

@@ -25,9 +25,12 @@
 //!   bounded however much waits: beyond the budget of its shard a body is left on disk, and read by `Load` when
 //!   its turn comes. Pairs that need one take turns; a pair that is refused or not answered gives its bodies up.
 //! * A pair is in one of three moods: it *flows* (up to [`WINDOW`] in flight), it *waits* (after an early message
-//!   for some milliseconds, after a failure from 500 ms up to a minute), or it *probes* (one message at a time,
+//!   for some milliseconds, after a failure from 500 ms on), or it *probes* (one message at a time,
 //!   after a wait or a silence, until that is acknowledged). All of what was in flight fails together, and counts
 //!   as one attempt.
+//! * Two kinds of failures grow on their own: a receiver that is not reached is tried again after five seconds at
+//!   most, and from the beginning when routes change; one that was reached and would or could not read is left alone
+//!   for up to a minute. So a partition, however long, does not make the first panic after it look like the tenth.
 //! * A receiver whose handler panics is reported at each repetition; who hears it pauses the actor after
 //!   [`ATTEMPTS_BEFORE_PAUSE`](crate::ATTEMPTS_BEFORE_PAUSE). A pair whose receiver is paused tries on once a
 //!   minute, and loses nothing.
@@ -174,7 +177,7 @@ impl Delivery {
         self.on_lane(now, shard, out, |lane, round| lane.loaded(pair, rows, round));
     }
 
-    /// Leaders or connections have changed: what waits for a route is tried at once.
+    /// Leaders or connections have changed: what waits for a route is tried at once, and as if for the first time.
     pub fn routes_changed(&mut self, now: Instant, out: &mut Vec<DeliveryEffect>) {
         let mut place = 0;
         for lane in self.lanes.values_mut() {

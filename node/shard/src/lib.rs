@@ -46,7 +46,7 @@ mod scenario;
 mod state;
 mod transfer;
 
-pub use backoff::{ATTEMPTS_BEFORE_PAUSE, BACKOFF_MAX, BACKOFF_MIN};
+pub use backoff::{ATTEMPTS_BEFORE_PAUSE, BACKOFF_MAX, BACKOFF_MIN, ROUTE_BACKOFF_MAX};
 pub use codec::{fill, strip};
 pub use command::{
     COMMANDS_BYTES_MAX, COMMANDS_MAX, Command, Commands, FORGET_MAX, LOCATED_MAX, LetterEntry, OutboxEntry,

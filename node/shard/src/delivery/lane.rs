@@ -27,7 +27,7 @@ pub(super) struct Lane {
     pairs: BTreeMap<PairName, Pair>,
     budget: Budget,
     timers: Timers<PairName>,
-    /// Pairs that wait for a route.
+    /// Pairs whose receiver could not be reached of late.
     unrouted: BTreeSet<PairName>,
     /// Pairs that need a load, in the order in which they began to.
     hungry: BTreeMap<u64, PairName>,
@@ -140,7 +140,7 @@ impl Lane {
     pub(super) fn routes_changed(&mut self, place: &mut usize, round: &mut Round<'_>) {
         for name in std::mem::take(&mut self.unrouted) {
             let bursts = u32::try_from(*place / ROUTE_BURST).unwrap_or(u32::MAX);
-            let pair = self.pairs.get_mut(&name).expect("a pair that waits for a route exists");
+            let pair = self.pairs.get_mut(&name).expect("a pair whose receiver was not reached exists");
             pair.route_may_exist(round.now + ROUTE_BURST_EVERY * bursts);
             if pair.expire(round.now, &mut self.budget) {
                 round.counters.unanswered += 1;

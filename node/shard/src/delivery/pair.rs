@@ -17,7 +17,7 @@ use super::limits::{
     EARLY_MAX, EARLY_MIN, Limits, PRUNE_AFTER, PRUNE_AGAIN, PRUNE_AT, RESEND_MAX, RESEND_MIN,
 };
 use super::message::PendingMessage;
-use crate::backoff::{backoff, doubled};
+use crate::backoff::{backoff, doubled, route_backoff};
 
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -69,9 +69,12 @@ enum Wait {
     },
 }
 
-/// What went wrong since the last acknowledgement.
+/// What went wrong since the last acknowledgement. Troubles of different kinds do not add up.
 #[derive(Clone, Copy, Debug, Default)]
 struct Streak {
+    /// It was not reached, since the last time that it was, or that routes changed.
+    unrouted: u32,
+    /// It was reached, and would or could not read.
     failures: u32,
     panics: u32,
     silences: u32,
@@ -214,6 +217,7 @@ impl Pair {
         }
         self.next = self.first;
         self.resend_at = None;
+        self.streak.unrouted = 0;
         if self.wait == Wait::No {
             self.streak.earlies = self.streak.earlies.saturating_add(1);
             self.wait = Wait::Early { until: now + doubled(self.streak.earlies, EARLY_MIN, EARLY_MAX) };
@@ -259,11 +263,17 @@ impl Pair {
     }
 
     fn back_off(&mut self, now: Instant, failure: &Failure, hash: u64, budget: &mut Budget) {
-        self.streak.failures = self.streak.failures.saturating_add(1);
-        let until = now + backoff(self.streak.failures, hash, failure.retry_after_ms);
         let unrouted =
             matches!(failure.code, FailureCode::NotDelivered | FailureCode::NoQuorum | FailureCode::Unknown);
-        self.wait = Wait::Refused { until, unrouted };
+        let wait = if unrouted {
+            self.streak.unrouted = self.streak.unrouted.saturating_add(1);
+            route_backoff(self.streak.unrouted, hash)
+        } else {
+            self.streak.unrouted = 0;
+            self.streak.failures = self.streak.failures.saturating_add(1);
+            backoff(self.streak.failures, hash, failure.retry_after_ms)
+        };
+        self.wait = Wait::Refused { until: now + wait, unrouted };
         self.rest(budget);
     }
 
@@ -291,8 +301,9 @@ impl Pair {
         silent
     }
 
-    /// Lets a wait for a route end not later than `until`.
+    /// Lets a wait for a route end not later than `until`. What was in its way before does not count any more.
     pub(super) fn route_may_exist(&mut self, route_until: Instant) {
+        self.streak.unrouted = 0;
         if let Wait::Refused { until, unrouted: true } = self.wait {
             self.wait = Wait::Refused { until: until.min(route_until), unrouted: false };
         }
@@ -350,8 +361,9 @@ impl Pair {
         }
     }
 
+    /// Whether the receiver could not be reached of late.
     pub(super) const fn is_unrouted(&self) -> bool {
-        matches!(self.wait, Wait::Refused { unrouted: true, .. })
+        self.streak.unrouted > 0
     }
 
     const fn is_done(&self) -> bool {

@@ -242,6 +242,65 @@ fn a_new_route_is_tried_at_once_but_a_paused_receiver_is_not() {
 }
 
 #[test]
+fn a_long_partition_does_not_make_one_panic_wait_longer() {
+    let mut bench = Bench::new();
+    bench.commit([1]);
+    // Each try waits for its route until its deadline, and the pause before the next stays short.
+    for attempt in 1..40 {
+        assert_eq!(bench.sent(), [1], "{attempt}");
+        bench.refuse(1, FailureCode::NotDelivered);
+        bench.wait(5_625);
+        bench.load(1);
+    }
+    assert_eq!(bench.sent(), [1]);
+    bench.refuse(1, FailureCode::Panicked);
+    assert!(matches!(&bench.out[..], [DeliveryEffect::Failing { attempts: 1, .. }]));
+    bench.wait(563);
+    bench.load(1);
+    assert_eq!(bench.sent(), [1], "the first panic waits half a second");
+}
+
+#[test]
+fn panics_grow_through_partitions_and_news_of_routes() {
+    let mut bench = Bench::new();
+    bench.commit([1]);
+    for attempt in 0..7 {
+        bench.sent();
+        bench.refuse(1, FailureCode::Panicked);
+        bench.sent();
+        bench.delivery.routes_changed(bench.now, &mut bench.out);
+        bench.wait(500 * (1 << attempt) - 1);
+        bench.load(1);
+        assert_eq!(bench.sent(), NOTHING, "{attempt}");
+        bench.wait(500 * (1 << attempt) / 8 + 1);
+        bench.load(1);
+        assert_eq!(bench.sent(), [1], "{attempt}");
+        bench.refuse(1, FailureCode::Unknown);
+        bench.wait(563);
+        bench.load(1);
+    }
+}
+
+#[test]
+fn news_of_routes_let_a_pair_begin_anew() {
+    let mut bench = Bench::new();
+    bench.commit([1]);
+    for _ in 0..6 {
+        bench.sent();
+        bench.refuse(1, FailureCode::NoQuorum);
+        bench.wait(5_625);
+        bench.load(1);
+    }
+    assert_eq!(bench.sent(), [1]);
+    // It is under way when the news come, and fails after that.
+    bench.delivery.routes_changed(bench.now, &mut bench.out);
+    bench.refuse(1, FailureCode::NoQuorum);
+    bench.wait(563);
+    bench.load(1);
+    assert_eq!(bench.sent(), [1]);
+}
+
+#[test]
 fn silence_is_broken_by_one_message_at_growing_intervals() {
     let mut bench = Bench::new();
     bench.commit(1..=3);
