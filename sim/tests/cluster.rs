@@ -124,6 +124,31 @@ fn an_answer_is_given_again_until_it_was_kept_long_enough() {
 }
 
 #[test]
+fn a_node_that_crashes_under_load_leaves_no_call_and_nothing_behind() {
+    for seed in 0..10 {
+        let mut sim = Sim::new(seed).nodes(3).register::<Tally>().start();
+        let place = sim.node(0).unwrap().locate(&"tally/alice".parse().unwrap()).unwrap();
+        let leader: u16 = place.name[1..].parse().unwrap();
+        let alice = sim.node(leader).unwrap().actor::<Tally>("alice");
+        assert_eq!(sim.block_on(async { alice.add(1).await }).unwrap().unwrap(), 1);
+        let left = std::sync::Arc::downgrade(sim.node(leader).unwrap());
+        // A step waits for its commit when the plug is pulled.
+        let calls = (0..20).map(|_| {
+            let alice = alice.clone();
+            async move { alice.add(1).await }
+        });
+        let mut calls = Box::pin(futures::future::join_all(calls));
+        let begun = futures::FutureExt::now_or_never(&mut calls);
+        assert!(begun.is_none(), "nothing is committed without a disk and a network");
+        sim.crash(leader);
+        let ended = sim.block_on(calls).unwrap();
+        assert!(ended.iter().all(Result::is_err), "seed {seed}: {ended:?}");
+        drop(alice);
+        assert_eq!(left.strong_count(), 0, "seed {seed}: somebody holds the node");
+    }
+}
+
+#[test]
 fn a_healed_partition_merges_again() {
     let mut sim = Sim::new(3).nodes(5).register::<Counter>().start();
     sim.partition(&[&[0, 1], &[2, 3, 4]]);

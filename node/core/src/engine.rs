@@ -21,7 +21,8 @@
 //! What is where: `calls` routes, `groups` holds the shards, `pump` advances them, `writer` brings their records to
 //! the disk, `lazy` keeps those that can wait, `commits` keeps what waits for a commit, `serving` decides when actors
 //! of a shard may run, `moves` brings shards to where they should be, `transfer` brings lagging replicas up to date,
-//! `outputs` sends what committed steps say, `retention` forgets answers that were kept long enough.
+//! `outputs` sends what committed steps say, `retention` forgets answers that were kept long enough,
+//! `stopping` ends all of it.
 //!
 //! **Deliberately absent.** Knowledge of membership and of where shards should be; that is Control's. The content of
 //! commands; that is the shard's.
@@ -39,6 +40,7 @@ mod pump;
 mod retention;
 mod sending;
 mod serving;
+mod stopping;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -96,6 +98,8 @@ pub(crate) struct Engine {
     /// The shard that was last looked at for older ones.
     looked_at: ShardId,
     draining: bool,
+    /// Nothing happens here any more.
+    stopped: bool,
     sabotage: Sabotage,
 }
 
@@ -165,6 +169,7 @@ impl Engine {
             answers_kept,
             looked_at: ShardId(0),
             draining: false,
+            stopped: false,
             sabotage,
         }
     }
@@ -202,6 +207,9 @@ impl Machine for Engine {
     type Effect = Effect;
 
     fn handle(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        if self.stopped {
+            return stopping::after_the_end(event, out);
+        }
         match event {
             Event::Submit(submission) => {
                 self.route(now, Travelling { submission, attempts: 0, hops: 0, from: None }, out);
@@ -241,6 +249,7 @@ impl Machine for Engine {
                 self.forget_answers(now, unix);
             }
             Event::Draining => self.draining = true,
+            Event::Stop => self.stop(out),
             Event::Tick => self.tick_all(now, out),
         }
     }
@@ -250,7 +259,7 @@ impl Machine for Engine {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        if self.sabotage == Sabotage::ForgetDeadlines {
+        if self.stopped || self.sabotage == Sabotage::ForgetDeadlines {
             return None;
         }
         let deadlines = [

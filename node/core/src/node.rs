@@ -261,10 +261,15 @@ impl Node {
         self.left.wait().await;
     }
 
-    /// Lets go of every actor at once, as a crash does. Actors hold their node and the node holds them, so the
-    /// last `Arc` of a node that is not stopped is never dropped.
+    /// Lets go of every actor at once, as a crash does, and tells everyone who waits for this node that it is no more.
+    /// Both hold their node and the node holds them, so the last `Arc` of a node that is not stopped is never
+    /// dropped.
     pub fn stop(&self) {
         self.directory.clear();
+        let node = self.this();
+        for engine in &self.engines {
+            engine.post(&node, engine::Event::Stop);
+        }
     }
 
     /// Waits until this node finds that it must stop, and tells why.

@@ -307,6 +307,35 @@ async fn durable_actors_are_there_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_leaves_nobody_waiting_and_nothing_behind() {
+    let node = start();
+    assert_eq!(node.actor::<Account>("alice").pay_in(1).await.unwrap(), 1);
+    let calls: Vec<_> = (0..50)
+        .map(|number| {
+            let alice = node.actor::<Account>(&format!("a{}", number % 5));
+            tokio::spawn(async move { alice.pay_in(1).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    node.stop();
+    let ended = futures::future::join_all(calls);
+    let ended = tokio::time::timeout(Duration::from_secs(5), ended).await.expect("every call ends at once");
+    for outcome in ended {
+        if let Err(error) = outcome.unwrap() {
+            assert!(matches!(error.code(), FailureCode::Unknown | FailureCode::NotDelivered), "{error}");
+        }
+    }
+    let left = Arc::downgrade(&node);
+    drop(node);
+    let gone = async {
+        while left.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("nothing holds the node any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_actor_in_memory_can_be_asked_about_and_paused() {
     let node = start();
     assert_eq!(node.actor::<Account>("alice").pay_in(1).await.unwrap(), 1);

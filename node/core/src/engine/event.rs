@@ -109,6 +109,8 @@ pub(crate) enum Event {
     WallClock(UnixTime),
     /// The node is shutting down: nothing that cannot be routed now will wait for it.
     Draining,
+    /// The node is no more: whoever waits is told so, and whoever comes later.
+    Stop,
     /// Time has passed.
     Tick,
 }

@@ -66,6 +66,16 @@ pub(super) enum Queued {
     Observer(Gate),
 }
 
+impl Queued {
+    /// What is opened when that is decided.
+    pub(super) fn gate(self) -> Option<Gate> {
+        match self {
+            Self::Commit(Commit { gate, .. }) => gate,
+            Self::Observer(gate) => Some(gate),
+        }
+    }
+}
+
 /// Steps of one actor between being made and being on the disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unsettled {

@@ -88,6 +88,11 @@ impl Pending {
         self.remove_where(|sent| sent.to == peer)
     }
 
+    /// Takes everything.
+    pub(super) fn remove_all(&mut self) -> Vec<Sent> {
+        self.remove_where(|_| true)
+    }
+
     /// Takes what has not been answered in time.
     ///
     /// The earliest deadline is only computed anew when it has passed: it then belongs most often to a call that

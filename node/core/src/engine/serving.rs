@@ -11,13 +11,13 @@
 
 use std::time::Duration;
 
-use gritmesh_runtime::{Failure, FailureCode, Instant, NodeId, ShardId};
+use gritmesh_runtime::{Instant, NodeId, ShardId};
 use gritmesh_sharding::{Descriptor, MemberRole, Role, Version};
 
 use super::Engine;
-use super::commits::open;
-use super::event::{Commit, Effect};
-use super::groups::{Group, Queued};
+use super::event::Effect;
+use super::groups::Group;
+use super::stopping::end_waiting;
 use crate::options::Sabotage;
 
 /// How long a shard may take to be handed over before its leader serves it again: two elections, within which the
@@ -110,16 +110,7 @@ impl Engine {
         group.lease = Instant::ZERO;
         out.push(Effect::Lease { shard, until: Instant::ZERO, epoch: group.config.epoch });
         let lost = format!("shard {shard} lost its leader before the change was known to be committed");
-        for waiting in group.waiting.drain(..) {
-            waiting.end(&Failure::new(FailureCode::Unknown, lost.clone()), out);
-        }
-        for queued in group.queued.drain(..) {
-            let failure = Failure::new(FailureCode::NotDelivered, lost.clone());
-            match queued {
-                Queued::Commit(Commit { gate, .. }) => open(gate, Err(failure), out),
-                Queued::Observer(gate) => open(Some(gate), Err(failure), out),
-            }
-        }
+        end_waiting(group, &lost, out);
         group.unsettled.retain(|_, unsettled| {
             unsettled.undecided = 0;
             unsettled.applied_at > group.persisted_to

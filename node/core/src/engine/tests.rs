@@ -6,5 +6,6 @@ mod crashes;
 mod disk;
 mod handing;
 mod retention;
+mod stopping;
 mod three;
 mod world;

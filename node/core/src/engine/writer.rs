@@ -125,6 +125,11 @@ impl Writer {
         self.lazy.forget(shard, ranges);
     }
 
+    /// Nothing is written any more.
+    pub(super) fn stop(&mut self) {
+        *self = Self { halted: true, ..Self::default() };
+    }
+
     /// Somebody waits for what committed entries did to be on the disk.
     pub(super) const fn hurry(&mut self) {
         self.lazy.hurry();
