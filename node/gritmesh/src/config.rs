@@ -77,7 +77,7 @@ pub struct Timeouts {
     /// How long a call may take whose caller sets no deadline.
     #[serde(deserialize_with = "units::duration")]
     pub call: Duration,
-    /// How long a node that stops may take to hand over its shards.
+    /// How long a node that stops may take to hand over its shards. Zero: it does not even try.
     #[serde(deserialize_with = "units::duration")]
     pub drain: Duration,
     /// How long stopping may take altogether.

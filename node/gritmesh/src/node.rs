@@ -157,7 +157,8 @@ impl Node {
         let started = Instant::now();
         let end = started + self.inner.timeouts.shutdown;
         let drained = (started + self.inner.timeouts.drain).min(end);
-        if self.has_company() && timeout_at(drained, self.drain()).await.is_err() {
+        let hands_over = !self.inner.timeouts.drain.is_zero() && self.has_company();
+        if hands_over && timeout_at(drained, self.drain()).await.is_err() {
             tracing::warn!(
                 "not all shards were handed over in time; others take them over as if this node had died"
             );
