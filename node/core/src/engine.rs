@@ -21,8 +21,8 @@
 //! What is where: `calls` routes, `groups` holds the shards, `pump` advances them, `writer` brings their records to
 //! the disk, `lazy` keeps those that can wait, `commits` keeps what waits for a commit, `serving` decides when actors
 //! of a shard may run, `moves` brings shards to where they should be, `transfer` brings lagging replicas up to date,
-//! `outputs` sends what committed steps say, `retention` forgets answers that were kept long enough,
-//! `stopping` ends all of it.
+//! `takeover` reads what a new leader has to send, `outputs` sends what committed steps say, `retention` forgets
+//! answers that were kept long enough, `stopping` ends all of it.
 //!
 //! **Deliberately absent.** Knowledge of membership and of where shards should be; that is Control's. The content of
 //! commands; that is the shard's.
@@ -41,6 +41,7 @@ mod retention;
 mod sending;
 mod serving;
 mod stopping;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -60,6 +61,7 @@ use groups::Group;
 use parked::Parked;
 use pending::Pending;
 pub(crate) use pending::engine_of;
+use takeover::Takeover;
 use writer::Writer;
 
 use crate::machine::Machine;
@@ -81,6 +83,7 @@ pub(crate) struct Engine {
     writer: Writer,
     delivery: Delivery,
     reminders: Reminders,
+    takeover: Takeover,
     /// What the two want done next.
     delivering: Vec<DeliveryEffect>,
     reminding: Vec<ReminderEffect>,
@@ -157,6 +160,7 @@ impl Engine {
             writer: Writer::default(),
             delivery: Delivery::new(),
             reminders: Reminders::new(),
+            takeover: Takeover::new(),
             delivering: Vec::new(),
             reminding: Vec::new(),
             pending: Pending::new(index),
@@ -235,7 +239,7 @@ impl Machine for Engine {
             Event::Commit { shard, commit } => self.queue_commit(shard, commit, out),
             Event::Observe { shard, gate } => self.queue_observer(shard, gate, out),
             Event::Want { shard, voters, leader } => self.want(now, shard, voters, leader, out),
-            Event::Evicted(shard) => self.evicted(now, shard, out),
+            Event::Evicted(shard) => self.evicted(shard),
             Event::Gone(peer) => self.peer_gone(now, peer, out),
             Event::Pull { from, shard, index, request } => self.pull(now, from, shard, index, request, out),
             Event::Chunk { from, shard, index, chunk } => self.chunk(now, from, shard, index, chunk, out),
@@ -267,6 +271,7 @@ impl Machine for Engine {
             self.parked.next_deadline(),
             self.delivery.next_deadline(),
             self.reminders.next_deadline(),
+            self.takeover.next_deadline(),
             self.writer.next_deadline(),
             self.groups_deadline(),
         ];

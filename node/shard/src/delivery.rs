@@ -14,7 +14,7 @@
 //! ```text
 //!   sender's shard (its leader)                              receiver's shard (its leader)
 //!   step committed ──► committed ─┐
-//!   outbox rows ──► lead, loaded ─┼─► Send ─────────────────► admission: sequence is
+//!   outbox rows ─► found, loaded ─┼─► Send ─────────────────► admission: sequence is
 //!                                 │                             cursor + 1: runs, a step stores the cursor
 //!   rows removed ◄── Prune ◄── acknowledged ◄─────────────────  not more than the cursor: acknowledged again
 //!                                 └── refused ◄───────────────  more: early; or it cannot run: a failure
@@ -81,32 +81,30 @@ impl Delivery {
         Self::default()
     }
 
-    /// This node leads the shard from now on. `rows` is its outbox, those of a pair in the order of their
-    /// sequence numbers. Whatever was known of the shard is forgotten.
-    pub fn lead(
-        &mut self,
-        now: Instant,
-        shard: ShardId,
-        rows: impl IntoIterator<Item = PendingMessage>,
-        out: &mut Vec<DeliveryEffect>,
-    ) {
-        let mut lane = Lane::new(shard, self.limits);
-        lane.fill(rows, &mut Round { now, counters: &mut self.counters, out });
-        self.lanes.insert(shard, lane);
+    /// This node leads the shard from now on. Whatever was known of it is forgotten; what is pending is told by
+    /// [`Self::found`], when it is read.
+    pub fn lead(&mut self, shard: ShardId) {
+        self.lanes.insert(shard, Lane::new(shard, self.limits));
     }
 
-    /// As [`Self::lead`], for a backlog that should not be read whole: only its pairs, each with the first and the
-    /// last sequence number that is pending. The bodies are read by loads.
-    pub fn lead_pairs(
+    /// Pairs that have messages in the outbox, each with the first and the last sequence number that is pending. A pair
+    /// that is known already is known better. The bodies are read by loads.
+    ///
+    /// Before a step with a message is told by [`Self::committed`], the pair has to be known, if it has anything in the
+    /// outbox.
+    pub fn found(
         &mut self,
         now: Instant,
         shard: ShardId,
         pairs: impl IntoIterator<Item = (PairName, RangeInclusive<u64>)>,
         out: &mut Vec<DeliveryEffect>,
     ) {
-        let mut lane = Lane::new(shard, self.limits);
-        lane.fill_pairs(pairs, &mut Round { now, counters: &mut self.counters, out });
-        self.lanes.insert(shard, lane);
+        self.on_lane(now, shard, out, |lane, round| lane.found(pairs, round));
+    }
+
+    /// Whether a pair of a shard has anything left to do here.
+    pub fn knows(&self, shard: ShardId, pair: &PairName) -> bool {
+        self.lanes.get(&shard).is_some_and(|lane| lane.knows(pair))
     }
 
     /// This node leads the shard no longer. What is in flight may still arrive; its answers mean nothing here.

@@ -37,6 +37,7 @@ mod history;
 pub mod keys;
 mod objects;
 mod pending;
+mod portion;
 mod reading;
 mod reminders;
 mod retention;
@@ -61,7 +62,7 @@ pub use error::StateError;
 pub use history::{Damage, Histories, Proposal, Proposer};
 pub use keys::ActorKey;
 pub use objects::{DiskObjects, repair, spare};
-pub use pending::{pending_messages, pending_of_pair, pending_reminders};
+pub use pending::{Backlog, first_pending, pending_of_pair, pending_pairs, pending_reminders};
 pub use reading::{
     HistoryProof, LISTED_MAX, LoggedStep, Shown, head, letters, log, object, outbox, paused, sent_message,
     show, verify_actor,

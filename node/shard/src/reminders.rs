@@ -6,14 +6,14 @@
 //! policy wants it, and none before its time.
 //!
 //! **Design.** The reminder is a row that the actor's own step writes, so it survives what steps survive. A new
-//! leader reads the rows of its shard into this index, which holds nothing else that matters. Firing is a call to
+//! leader reads the rows of its shard into this index, some at a time; it holds nothing else that matters. Firing is a call to
 //! the actor with an origin that names the reminder, its time and the step that set it. The step which that call
 //! makes removes the row or moves it to [`next_due`]; the news of that changes the index. A crash at any moment in
 //! between leaves the row as it was, so the same firing comes again, and the actor's admission, which compares
 //! the origin with the row, lets it run or knows it for a repetition.
 //!
 //! ```text
-//!      rows ──► lead ┌───────────┐ Fire (late by, skip) ──► call ──► actor: is the row still so?
+//!     rows ──► found ┌───────────┐ Fire (late by, skip) ──► call ──► actor: is the row still so?
 //!      set, cancelled│  due      │                                     │ step: row := next_due(..)
 //!   ┌───────────────►│  index    │◄── fired, refused ◄─────────────────┤
 //!   │    wall_clock ►└───────────┘                                     │
@@ -70,19 +70,28 @@ impl Reminders {
         Self::default()
     }
 
-    /// This node leads the shard from now on; `rows` are all reminders that are set there. Whatever was known of
-    /// the shard is forgotten.
-    pub fn lead(
+    /// This node leads the shard from now on. Whatever was known of it is forgotten; the reminders that are set there
+    /// are told by [`Self::found`], when they are read.
+    pub fn lead(&mut self, shard: ShardId) {
+        self.lanes.insert(shard, Lane::new(shard));
+    }
+
+    /// Rows of reminders. Those that were set or cancelled since this node leads are known better.
+    pub fn found(
         &mut self,
         now: Instant,
         shard: ShardId,
         rows: impl IntoIterator<Item = PendingReminder>,
         out: &mut Vec<ReminderEffect>,
     ) {
-        let mut lane = Lane::new(shard);
-        rows.into_iter().for_each(|row| lane.set(row));
-        self.lanes.insert(shard, lane);
-        self.on_lane(now, shard, out, |_, _| {});
+        self.on_lane(now, shard, out, |lane, _| rows.into_iter().for_each(|row| lane.found(row)));
+    }
+
+    /// All rows that were there when this node began to lead have been told.
+    pub fn found_all(&mut self, shard: ShardId) {
+        if let Some(lane) = self.lanes.get_mut(&shard) {
+            lane.found_all();
+        }
     }
 
     /// This node leads the shard no longer.

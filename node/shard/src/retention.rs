@@ -4,18 +4,13 @@ use bytes::Bytes;
 use gritmesh_runtime::{Reads, Table, Token};
 
 use crate::command::FORGET_MAX;
+use crate::portion::portion;
 use crate::rows::AnswerRow;
 use crate::{StateError, keys};
 
-/// Rows that are read at first: they tell how large the next ones may be.
-const ROWS_AT_FIRST: usize = 8;
-
-/// Bytes of answers after which a look ends, however few they were. Answers of usual size are through long before.
-const BYTES_PER_LOOK: usize = 256 * 1024;
-
-/// Answers of a range of tokens that were given before a time, among the next `limit` rows behind a key, at most
-/// [`FORGET_MAX`]: their keys, for [`Command::Forget`](crate::Command::Forget), and where to go on, `None` at the end.
-/// Fewer rows are looked at if they are large.
+/// Answers of a range of tokens that were given before a time, among the next `limit` rows from a key on, at most
+/// [`FORGET_MAX`]: their keys, for [`Command::Forget`](crate::Command::Forget), and from where to go on, `None` at the
+/// end. Fewer rows are looked at if they are large.
 ///
 /// A leader goes round and round its answers with this, slowly. Whatever it finds it has to propose before it hears of
 /// anything else: then no key can be used anew between the look and the proposal.
@@ -25,33 +20,16 @@ const BYTES_PER_LOOK: usize = 256 * 1024;
 pub fn expired_answers(
     reads: &dyn Reads,
     tokens: (Token, Token),
-    behind: Option<&[u8]>,
+    from: Option<&[u8]>,
     before_unix_ms: u64,
     limit: usize,
 ) -> Result<(Vec<Bytes>, Option<Vec<u8>>), StateError> {
-    let mut left = limit.clamp(1, FORGET_MAX);
     let range = keys::token_range(tokens.0, tokens.1);
-    let mut from = behind.map_or(range.start, right_behind);
-    let (mut at_once, mut bytes, mut old) = (ROWS_AT_FIRST, 0, Vec::new());
-    loop {
-        let wanted = at_once.min(left);
-        let rows = reads.scan(Table::Answer, &from..&range.end, wanted)?;
-        left -= rows.len();
-        bytes += rows.iter().map(|(_, row)| row.len()).sum::<usize>();
-        let next = rows.last().filter(|_| rows.len() == wanted).map(|(key, _)| key.clone());
-        let is_old = |row: &[u8]| AnswerRow::time_of(row).is_none_or(|time| time < before_unix_ms);
-        old.extend(rows.into_iter().filter(|(_, row)| is_old(row)).map(|(key, _)| Bytes::from(key)));
-        match next {
-            Some(next) if left > 0 && bytes < BYTES_PER_LOOK => from = right_behind(&next),
-            next => return Ok((old, next)),
-        }
-        at_once *= 2;
-    }
-}
-
-/// The first key after another: that one and a zero byte.
-fn right_behind(key: &[u8]) -> Vec<u8> {
-    [key, &[0]].concat()
+    let rows = from.unwrap_or(&range.start)..&range.end[..];
+    let (rows, next) = portion(reads, Table::Answer, rows, limit.clamp(1, FORGET_MAX))?;
+    let is_old = |row: &[u8]| AnswerRow::time_of(row).is_none_or(|time| time < before_unix_ms);
+    let old = rows.into_iter().filter(|(_, row)| is_old(row)).map(|(key, _)| key.into());
+    Ok((old.collect(), next))
 }
 
 #[cfg(test)]
@@ -60,6 +38,7 @@ mod tests {
 
     use super::*;
     use crate::ActorKey;
+    use crate::portion::ROWS_AT_FIRST;
     use crate::scenario::{ALL, Tables};
 
     fn tables(answers: u64, bytes: usize) -> Tables {
@@ -78,14 +57,14 @@ mod tests {
     #[test]
     fn a_round_finds_every_old_answer_once() {
         let tables = tables(1_000, 10);
-        let (mut found, mut behind, mut looks) = (Vec::new(), None, 0);
+        let (mut found, mut from, mut looks) = (Vec::new(), None, 0);
         loop {
-            let (old, next) = expired_answers(&tables, ALL, behind.as_deref(), 700, 256).unwrap();
+            let (old, next) = expired_answers(&tables, ALL, from.as_deref(), 700, 256).unwrap();
             assert!(old.len() <= 256);
             found.extend(old);
             looks += 1;
-            behind = next;
-            if behind.is_none() {
+            from = next;
+            if from.is_none() {
                 break;
             }
         }

@@ -185,7 +185,7 @@ impl Engine {
 
     pub(super) fn routes_changed(&mut self, now: Instant, routes: Arc<Routes>, out: &mut Vec<Effect>) {
         self.routes = Some(routes);
-        self.try_open_all(now, out);
+        self.try_open_all();
         self.unpark(now, out);
         self.delivery.routes_changed(now, &mut self.delivering);
     }

@@ -318,7 +318,7 @@ impl Engine {
                 }
             }
             self.expire_transfers(now, out);
-            self.expire_handing_over(now, out);
+            self.expire_handing_over(now);
             let due = self.groups.values().filter_map(Group::next_deadline).min();
             self.groups_due = due.unwrap_or(Instant::MAX);
         }

@@ -5,24 +5,14 @@
 use gritmesh_runtime::{Failure, Instant, ShardId, UnixTime};
 use gritmesh_shard::{
     ATTEMPTS_BEFORE_PAUSE, ActorKey, Command, DeliveryEffect, Outcome, PairName, PendingMessage,
-    PendingReminder, ReminderEffect, ReminderName, StateError, StepCommand, pending_messages,
-    pending_of_pair, pending_reminders,
+    PendingReminder, ReminderEffect, ReminderName, StateError, StepCommand,
 };
-use gritmesh_sharding::Shard;
 
 use super::Engine;
 use super::event::{Counted, Effect};
+use super::takeover::Load;
 
 impl Engine {
-    /// A new leader takes up what is pending, and nothing else is read.
-    pub(super) fn load_outputs(&mut self, now: Instant, range: &Shard) -> Result<(), StateError> {
-        let messages = pending_messages(range.start, range.end, &*self.disk)?;
-        let reminders = pending_reminders(range.start, range.end, &*self.disk)?;
-        self.delivery.lead(now, range.id, messages, &mut self.delivering);
-        self.reminders.lead(now, range.id, reminders, &mut self.reminding);
-        Ok(())
-    }
-
     /// What a committed command lets out. Only the leader lets it out; the others have written it down.
     pub(super) fn output(
         &mut self,
@@ -36,7 +26,7 @@ impl Engine {
             Outcome::Paused { actor, .. } => out.push(Effect::EvictActor(actor.address()?)),
             Outcome::Acknowledged { sender, receiver, up_to } => {
                 let pair = PairName { sender: sender.address()?, receiver: receiver.address()? };
-                self.delivery.pruned(now, shard, &pair, *up_to, &mut self.delivering);
+                self.pruned(now, shard, pair, *up_to);
             }
             Outcome::Forgot { answers } => out.push(Effect::Count(Counted::Forgotten(*answers as u64))),
             Outcome::Refused { .. } | Outcome::Resumed { .. } | Outcome::LetterDropped { .. } => {}
@@ -46,7 +36,9 @@ impl Engine {
 
     fn step_outputs(&mut self, now: Instant, shard: ShardId, step: &StepCommand) -> Result<(), StateError> {
         for sent in &step.outbox {
-            self.delivery.committed(now, shard, sent.pending(&step.actor)?, &mut self.delivering);
+            let message = sent.pending(&step.actor)?;
+            self.look_up_pair(now, shard, &message.pair(), message.sequence)?;
+            self.delivery.committed(now, shard, message, &mut self.delivering);
         }
         for changed in &step.reminders {
             match changed.pending(&step.actor)? {
@@ -60,19 +52,22 @@ impl Engine {
         Ok(())
     }
 
-    /// Does what delivery and reminders want.
+    /// Does what delivery and reminders want, and takes up what they have to know.
     pub(super) fn run_outputs(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        while !self.delivering.is_empty() || !self.reminding.is_empty() {
+        loop {
             for effect in std::mem::take(&mut self.delivering) {
-                self.delivery_effect(now, effect, out);
+                self.delivery_effect(effect, out);
             }
             for effect in std::mem::take(&mut self.reminding) {
                 self.reminder_effect(effect, out);
             }
+            if !self.read_on(now, out) {
+                return;
+            }
         }
     }
 
-    fn delivery_effect(&mut self, now: Instant, effect: DeliveryEffect, out: &mut Vec<Effect>) {
+    fn delivery_effect(&mut self, effect: DeliveryEffect, out: &mut Vec<Effect>) {
         match effect {
             DeliveryEffect::Send { shard, message } => out.push(Effect::Message { shard, message }),
             DeliveryEffect::Prune { shard, pair, up_to } => {
@@ -82,13 +77,7 @@ impl Engine {
             DeliveryEffect::Load { shard, pair, from_sequence, limit } => {
                 // A row that is not there yet is looked for again.
                 self.writer.hurry();
-                let (sender, receiver) = (ActorKey::of(&pair.sender), ActorKey::of(&pair.receiver));
-                let rows = pending_of_pair(&sender, &receiver, from_sequence, limit, &*self.disk);
-                let rows = rows.unwrap_or_else(|error| {
-                    tracing::error!(%shard, %error, "messages that wait to be delivered cannot be read");
-                    Vec::new()
-                });
-                self.delivery.loaded(now, shard, &pair, rows, &mut self.delivering);
+                self.takeover.load(Load { shard, pair, from_sequence, limit });
             }
             DeliveryEffect::Failing { pair, attempts, failure, .. } => {
                 if attempts >= ATTEMPTS_BEFORE_PAUSE {

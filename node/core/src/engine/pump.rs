@@ -133,7 +133,7 @@ impl Engine {
             self.describe_own(shard, out);
         }
         if let Some(role) = progress.role {
-            self.became(now, shard, &role, out);
+            self.became(shard, &role, out);
         }
         for to in progress.snapshot_wanted {
             self.offer_state(now, shard, to);

@@ -25,8 +25,8 @@ const ROUNDS: u32 = 24;
 /// Where a leader is on its round.
 #[derive(Debug, Default)]
 pub(super) struct Looking {
-    /// The last row that was looked at; `None` at the beginning.
-    behind: Option<Vec<u8>>,
+    /// The row that is next; `None` at the beginning.
+    from: Option<Vec<u8>>,
     /// When the next round may begin.
     rests_until: Instant,
 }
@@ -50,9 +50,9 @@ impl Engine {
     fn look_for_old(&mut self, now: Instant, shard: ShardId, before_unix_ms: u64) {
         let Some(range) = self.range(shard) else { return };
         let Some(group) = self.groups.get_mut(&shard) else { return };
-        let behind = group.looking.behind.take();
+        let from = group.looking.from.take();
         let tokens = (range.start, range.end);
-        let found = expired_answers(&*self.disk, tokens, behind.as_deref(), before_unix_ms, ROWS_PER_LOOK);
+        let found = expired_answers(&*self.disk, tokens, from.as_deref(), before_unix_ms, ROWS_PER_LOOK);
         let (answers, next) = found.unwrap_or_else(|error| {
             tracing::warn!(%shard, %error, "answers that may be forgotten cannot be read");
             (Vec::new(), None)
@@ -60,7 +60,7 @@ impl Engine {
         if next.is_none() {
             group.looking.rests_until = now + self.answers_kept / ROUNDS;
         }
-        group.looking.behind = next;
+        group.looking.from = next;
         if !answers.is_empty() {
             self.queue_quietly(shard, Command::Forget { answers });
         }

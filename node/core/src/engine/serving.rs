@@ -51,14 +51,14 @@ impl Engine {
         self.groups.get(&shard).map_or(Serving::Closed, |group| group.serving)
     }
 
-    pub(super) fn became(&mut self, now: Instant, shard: ShardId, role: &Role, out: &mut Vec<Effect>) {
+    pub(super) fn became(&mut self, shard: ShardId, role: &Role, out: &mut Vec<Effect>) {
         match role {
-            Role::Leader { .. } => self.begin_to_lead(now, shard, out),
+            Role::Leader { .. } => self.begin_to_lead(shard, out),
             Role::Follower { .. } => self.end_to_lead(shard, out),
         }
     }
 
-    fn begin_to_lead(&mut self, now: Instant, shard: ShardId, out: &mut Vec<Effect>) {
+    fn begin_to_lead(&mut self, shard: ShardId, out: &mut Vec<Effect>) {
         let Some(group) = self.groups.get_mut(&shard) else { return };
         group.leads = true;
         group.opens_at = group.applied_to;
@@ -66,12 +66,14 @@ impl Engine {
         let epoch = group.config.epoch;
         out.push(Effect::Lease { shard, until: Instant::ZERO, epoch });
         out.push(Effect::Own(describe(shard, group, self.me)));
-        self.try_open(now, shard, out);
+        self.try_open(shard);
     }
 
     /// Serves the shard if nothing stands in the way any more.
-    pub(super) fn try_open(&mut self, now: Instant, shard: ShardId, out: &mut Vec<Effect>) {
-        let Some(range) = self.range(shard) else { return };
+    pub(super) fn try_open(&mut self, shard: ShardId) {
+        if self.range(shard).is_none() {
+            return;
+        }
         let Some(group) = self.groups.get_mut(&shard) else { return };
         let may = group.leads && group.serving == Serving::Opening && !group.evicting;
         if !may {
@@ -83,20 +85,16 @@ impl Engine {
         if self.sabotage == Sabotage::ServeNothingAfterRestart && self.incarnation.0 > 1 {
             return;
         }
-        if let Err(error) = self.load_outputs(now, &range) {
-            return self.halt(format!("what shard {shard} has yet to send cannot be read: {error}"), out);
-        }
-        if let Some(group) = self.groups.get_mut(&shard) {
-            group.serving = Serving::Open;
-        }
+        group.serving = Serving::Open;
+        self.take_up(shard);
         self.news = true;
     }
 
     /// Serves shards that only waited for their ranges to be known.
-    pub(super) fn try_open_all(&mut self, now: Instant, out: &mut Vec<Effect>) {
+    pub(super) fn try_open_all(&mut self) {
         let opening = self.groups.iter().filter(|(_, group)| group.serving == Serving::Opening);
         for shard in opening.map(|(shard, _)| *shard).collect::<Vec<_>>() {
-            self.try_open(now, shard, out);
+            self.try_open(shard);
         }
     }
 
@@ -116,8 +114,7 @@ impl Engine {
             unsettled.applied_at > group.persisted_to
         });
         group.views.clear();
-        self.delivery.stop(shard);
-        self.reminders.stop(shard);
+        self.leave_outputs(shard);
         out.push(Effect::LostLeadership(shard));
         out.push(Effect::Evict { shard, leads: false });
     }
@@ -135,14 +132,14 @@ impl Engine {
         self.wake_by(now + HAND_OVER_MAX);
     }
 
-    pub(super) fn evicted(&mut self, now: Instant, shard: ShardId, out: &mut Vec<Effect>) {
+    pub(super) fn evicted(&mut self, shard: ShardId) {
         let Some(group) = self.groups.get_mut(&shard) else { return };
         group.evicting = false;
         self.dirty.insert(shard);
         match group.leads {
             // It is handed over when it is pumped.
             true if group.handing_to.is_some() => {}
-            true => self.try_open(now, shard, out),
+            true => self.try_open(shard),
             false => {
                 group.serving = Serving::Closed;
                 self.news = true;
@@ -165,7 +162,7 @@ impl Engine {
     }
 
     /// Serves shards again that nobody took over in time.
-    pub(super) fn expire_handing_over(&mut self, now: Instant, out: &mut Vec<Effect>) {
+    pub(super) fn expire_handing_over(&mut self, now: Instant) {
         let late = |group: &Group| group.handing_to.as_ref().is_some_and(|handing| handing.until <= now);
         let late: Vec<ShardId> =
             self.groups.iter().filter(|(_, group)| late(group)).map(|(shard, _)| *shard).collect();
@@ -176,10 +173,9 @@ impl Engine {
             group.wanted = None;
             group.serving = Serving::Opening;
             group.opens_at = group.applied_to;
-            self.delivery.stop(shard);
-            self.reminders.stop(shard);
+            self.leave_outputs(shard);
             self.dirty.insert(shard);
-            self.try_open(now, shard, out);
+            self.try_open(shard);
         }
     }
 

@@ -8,6 +8,7 @@ use super::calls::refuse;
 use super::commits::open;
 use super::event::{Commit, Effect, Event};
 use super::groups::Group;
+use super::takeover::Takeover;
 use super::{Delivery, Engine, Reminders};
 
 const STOPPED: &str = "the node has stopped";
@@ -30,6 +31,7 @@ impl Engine {
             refuse(call, FailureCode::NotDelivered, STOPPED, out);
         }
         (self.delivery, self.reminders) = (Delivery::new(), Reminders::new());
+        self.takeover = Takeover::new();
         self.delivering.clear();
         self.reminding.clear();
     }

@@ -7,5 +7,6 @@ mod disk;
 mod handing;
 mod retention;
 mod stopping;
+mod takeover;
 mod three;
 mod world;

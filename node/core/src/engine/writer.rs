@@ -249,7 +249,7 @@ impl Engine {
         }
         self.dirty.append(&mut self.writer.proposing);
         for shard in opening {
-            self.try_open(now, shard, out);
+            self.try_open(shard);
         }
         if pending.founding {
             out.push(Effect::Founded);

@@ -48,45 +48,32 @@ impl Lane {
         }
     }
 
-    /// Takes in all that is pending, before anything is sent.
-    pub(super) fn fill(&mut self, rows: impl IntoIterator<Item = PendingMessage>, round: &mut Round<'_>) {
-        for row in rows {
-            self.insert(row, round.now);
-        }
-        self.settle_all(round);
-    }
-
-    /// Takes in what is pending, but no bodies.
-    pub(super) fn fill_pairs(
+    /// Takes in what is pending of pairs that are not known yet, but no bodies.
+    pub(super) fn found(
         &mut self,
         pairs: impl IntoIterator<Item = (PairName, RangeInclusive<u64>)>,
         round: &mut Round<'_>,
     ) {
         for (name, sequences) in pairs {
-            let pair = self.pairs.entry(name).or_insert_with(|| Pair::new(round.now, *sequences.start()));
+            if self.pairs.contains_key(&name) {
+                continue;
+            }
+            let mut pair = Pair::new(round.now, *sequences.start());
             pair.reach(round.now, *sequences.end());
+            self.pairs.insert(name.clone(), pair);
+            self.settle(&name, round);
         }
-        self.settle_all(round);
     }
 
-    fn settle_all(&mut self, round: &mut Round<'_>) {
-        let names: Vec<PairName> = self.pairs.keys().cloned().collect();
-        for name in &names {
-            self.settle(name, round);
-        }
+    pub(super) fn knows(&self, name: &PairName) -> bool {
+        self.pairs.contains_key(name)
     }
 
     pub(super) fn committed(&mut self, message: PendingMessage, round: &mut Round<'_>) {
-        let name = self.insert(message, round.now);
+        let (name, first) = (message.pair(), message.sequence);
+        let pair = self.pairs.entry(name.clone()).or_insert_with(|| Pair::new(round.now, first));
+        pair.insert(round.now, message, &mut self.budget, &self.limits);
         self.settle(&name, round);
-    }
-
-    fn insert(&mut self, message: PendingMessage, now: Instant) -> PairName {
-        let name = message.pair();
-        let first = message.sequence;
-        let pair = self.pairs.entry(name.clone()).or_insert_with(|| Pair::new(now, first));
-        pair.insert(now, message, &mut self.budget, &self.limits);
-        name
     }
 
     pub(super) fn acknowledged(&mut self, name: &PairName, sequence: u64, round: &mut Round<'_>) {

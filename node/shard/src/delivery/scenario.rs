@@ -42,6 +42,7 @@ enum Happening {
     ChangeRoutes,
     Arrive { node: usize, shard: ShardId, message: PendingMessage },
     Answer { node: usize, shard: ShardId, pair: PairName, sequence: u64, answer: Result<(), Failure> },
+    Find { node: usize, shard: ShardId, pair: PairName },
     Load { node: usize, shard: ShardId, pair: PairName, from: u64, limit: usize },
     Prune { node: usize, shard: ShardId, pair: PairName, up_to: u64 },
 }
@@ -231,6 +232,7 @@ impl World {
             Happening::Answer { node, shard, pair, sequence, answer } => {
                 self.answer(node, shard, &pair, sequence, answer);
             }
+            Happening::Find { node, shard, pair } => self.find(node, shard, [pair]),
             Happening::Load { node, shard, pair, from, limit } => {
                 let failed = !self.healed && self.rng.chance(0.1);
                 let range = (shard, pair.clone(), from)..(shard, pair.clone(), u64::MAX);
@@ -270,6 +272,11 @@ impl World {
                 continue;
             }
             let message = message(&pair, sequence);
+            if let Some(&node) =
+                self.leaders.get(&shard).filter(|node| !self.nodes[**node].knows(shard, &pair))
+            {
+                self.find(node, shard, [pair.clone()]);
+            }
             self.outbox.insert((shard, pair.clone(), sequence), message.clone());
             if let Some(&node) = self.leaders.get(&shard) {
                 self.believed.entry((node, shard, pair.clone())).or_insert(sequence);
@@ -320,23 +327,30 @@ impl World {
     fn lead(&mut self, shard: ShardId, node: usize) {
         self.leaders.insert(shard, node);
         self.believed.retain(|key, _| key.0 != node || key.1 != shard);
-        let rows: Vec<_> =
-            self.outbox.iter().filter(|(key, _)| key.0 == shard).map(|(_, row)| row.clone()).collect();
-        for row in &rows {
-            self.believed.entry((node, shard, row.pair())).or_insert(row.sequence);
+        self.nodes[node].lead(shard);
+        let mut pairs: Vec<PairName> =
+            self.outbox.keys().filter(|key| key.0 == shard).map(|key| key.1.clone()).collect();
+        pairs.dedup();
+        // Some are read at once, others when there is time.
+        let later = pairs.split_off(self.rng.below(pairs.len() as u64 + 1) as usize);
+        self.find(node, shard, pairs);
+        for pair in later {
+            let due = self.now + Duration::from_micros(self.rng.below(500_000));
+            self.queue.insert(due, Happening::Find { node, shard, pair });
         }
-        if self.rng.chance(0.5) {
-            return self.on_node(node, |delivery, now, out| delivery.lead(now, shard, rows, out));
+    }
+
+    /// What is pending of pairs is read.
+    fn find(&mut self, node: usize, shard: ShardId, pairs: impl IntoIterator<Item = PairName>) {
+        for pair in pairs {
+            let mut rows = self.outbox.range((shard, pair.clone(), 0)..=(shard, pair.clone(), u64::MAX));
+            let Some(((_, _, first), _)) = rows.next() else { continue };
+            let (first, last) = (*first, rows.next_back().map_or(*first, |((_, _, last), _)| *last));
+            if !self.nodes[node].knows(shard, &pair) {
+                self.believed.insert((node, shard, pair.clone()), first);
+            }
+            self.on_node(node, |delivery, now, out| delivery.found(now, shard, [(pair, first..=last)], out));
         }
-        let mut pairs = BTreeMap::new();
-        for row in &rows {
-            pairs.entry(row.pair()).or_insert(row.sequence..=row.sequence);
-        }
-        for row in rows {
-            let first = *pairs[&row.pair()].start();
-            pairs.insert(row.pair(), first..=row.sequence);
-        }
-        self.on_node(node, |delivery, now, out| delivery.lead_pairs(now, shard, pairs, out));
     }
 
     /// What the receiver makes of a message.

@@ -51,7 +51,7 @@ impl Bench {
     fn new() -> Self {
         let pair = PairName { sender: address("a", 1), receiver: address("b", 1) };
         let mut bench = Self { delivery: Delivery::new(), now: Instant::ZERO, pair, out: Vec::new() };
-        bench.delivery.lead(bench.now, SHARD, [], &mut bench.out);
+        bench.delivery.lead(SHARD);
         bench
     }
 
@@ -345,8 +345,8 @@ fn every_panic_is_reported_with_its_count() {
 #[test]
 fn a_backlog_is_read_from_disk_in_portions() {
     let mut bench = Bench::new();
-    let (pair, last) = (bench.pair.clone(), 1_000);
-    bench.delivery.lead(bench.now, SHARD, (1..=last).map(|n| message(&pair, n)), &mut bench.out);
+    let last = 1_000;
+    bench.commit(1..=last);
     assert_eq!(bench.delivery.bodies_held(SHARD), BODIES_PER_PAIR_MAX);
     let mut read = 0;
     while read < last {
@@ -365,7 +365,7 @@ fn a_backlog_is_read_from_disk_in_portions() {
 #[test]
 fn a_backlog_may_be_told_by_its_numbers_only() {
     let mut bench = Bench::new();
-    bench.delivery.lead_pairs(bench.now, SHARD, [(bench.pair.clone(), 7..=9)], &mut bench.out);
+    bench.delivery.found(bench.now, SHARD, [(bench.pair.clone(), 7..=9)], &mut bench.out);
     bench.commit([10]);
     assert_eq!((bench.delivery.pending(SHARD), bench.delivery.bodies_held(SHARD)), (4, 0));
     // The first load was asked for before the tenth was known.
@@ -375,15 +375,30 @@ fn a_backlog_may_be_told_by_its_numbers_only() {
 }
 
 #[test]
+fn what_is_found_late_of_a_pair_that_is_known_changes_nothing() {
+    let mut bench = Bench::new();
+    assert!(!bench.delivery.knows(SHARD, &bench.pair));
+    bench.delivery.found(bench.now, SHARD, [(bench.pair.clone(), 7..=9)], &mut bench.out);
+    bench.commit([10]);
+    bench.load(9);
+    bench.acknowledge(8);
+    assert!(bench.delivery.knows(SHARD, &bench.pair));
+    bench.delivery.found(bench.now, SHARD, [(bench.pair.clone(), 7..=9)], &mut bench.out);
+    assert_eq!(bench.delivery.pending(SHARD), 2);
+}
+
+#[test]
 fn pairs_that_do_not_fit_take_turns() {
     let mut bench = Bench::new();
     let receivers = BODIES_PER_SHARD_MAX as u64 / WINDOW as u64 * 2;
     let pairs: Vec<PairName> = (0..receivers)
         .map(|n| PairName { sender: bench.pair.sender.clone(), receiver: address("b", n) })
         .collect();
-    let rows: Vec<PendingMessage> =
-        pairs.iter().flat_map(|pair| (1..=WINDOW as u64).map(|sequence| message(pair, sequence))).collect();
-    bench.delivery.lead(bench.now, SHARD, rows, &mut bench.out);
+    for pair in &pairs {
+        for sequence in 1..=WINDOW as u64 {
+            bench.delivery.committed(bench.now, SHARD, message(pair, sequence), &mut bench.out);
+        }
+    }
     assert_eq!(bench.delivery.bodies_held(SHARD), BODIES_PER_SHARD_MAX);
     // Nobody answers. Still each pair gets its turn.
     let mut reached = std::collections::BTreeSet::new();

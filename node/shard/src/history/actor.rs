@@ -271,7 +271,7 @@ impl History for ActorHistory {
         // What was seen may rest on a step that is refused before the question is answered.
         let broken = Arc::clone(&self.broken);
         let gate: Gate = Box::new(move |result| match broken.load(Ordering::Acquire) {
-            true => gate(result.and(Err(undone()))),
+            true => gate(result.and_then(|()| Err(undone()))),
             false => gate(result),
         });
         self.pool.proposer.observe(self.pool.token, &self.actor, gate);

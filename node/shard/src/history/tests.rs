@@ -9,7 +9,7 @@ use gritmesh_actor::{Admission, Draft, Late, Origin, Outgoing, ReminderChange};
 use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Table};
 
 use crate::scenario::{ALL, Shard, gate, state_draft};
-use crate::{ActorKey, Outcome, keys, pending_messages, repair, spare};
+use crate::{ActorKey, Outcome, first_pending, keys, pending_of_pair, pending_pairs, repair, spare};
 
 const ALICE: &str = "account/alice";
 const BOB: &str = "account/bob";
@@ -87,9 +87,15 @@ fn messages_are_numbered_by_pair_and_pending_until_acknowledged() {
     shard.settle();
     let tables = Arc::clone(&shard.replica.tables);
     let of = |to: &str| {
-        let to = address(to);
-        let pending = pending_messages(ALL.0, ALL.1, &*tables).unwrap();
-        pending.into_iter().filter(|one| one.receiver == to).collect::<Vec<_>>()
+        let (sender, receiver) = (ActorKey::of(&address(ALICE)), ActorKey::of(&address(to)));
+        let pending = pending_of_pair(&sender, &receiver, 0, 100, &*tables).unwrap();
+        let (pairs, _) = pending_pairs(&*tables, ALL, None, 100).unwrap();
+        let numbers =
+            pairs.into_iter().find(|(pair, _)| pair.receiver == address(to)).map(|(_, numbers)| numbers);
+        assert_eq!(numbers.map_or(0, |numbers| numbers.count()), pending.len());
+        let first = pending.first().map(|message| message.sequence);
+        assert_eq!(first_pending(&sender, &receiver, &*tables).unwrap(), first);
+        pending
     };
     assert_eq!(of(BOB).iter().map(|one| one.sequence).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert_eq!(*of(BOB)[3].arguments, *large);

@@ -43,6 +43,8 @@ pub(super) struct Lane {
     firing: usize,
     /// How many of those are not tried for the first time.
     retrying: usize,
+    /// Those that were cancelled since this node leads, while not all rows are read: their rows may still be there.
+    gone: Option<BTreeSet<ReminderName>>,
 }
 
 #[derive(Debug)]
@@ -73,7 +75,22 @@ impl Lane {
             timers: Timers::new(),
             firing: 0,
             retrying: 0,
+            gone: Some(BTreeSet::new()),
         }
+    }
+
+    /// A row was read.
+    pub(super) fn found(&mut self, reminder: PendingReminder) {
+        let name = reminder.key();
+        let is_gone = self.gone.as_ref().is_some_and(|gone| gone.contains(&name));
+        if !is_gone && !self.entries.contains_key(&name) {
+            self.set(reminder);
+        }
+    }
+
+    /// All rows have been read.
+    pub(super) fn found_all(&mut self) {
+        self.gone = None;
     }
 
     pub(super) fn set(&mut self, reminder: PendingReminder) {
@@ -81,13 +98,20 @@ impl Lane {
         if self.entries.get(&name).is_some_and(|entry| *entry.reminder == reminder) {
             return;
         }
-        self.cancelled(&name);
+        self.remove(&name);
         self.due.insert((reminder.due_unix_ms, name.clone()));
         let reminder = Arc::new(reminder);
         self.entries.insert(name, Entry { reminder, place: Place::Due, failures: 0, panics: 0 });
     }
 
     pub(super) fn cancelled(&mut self, name: &ReminderName) {
+        self.remove(name);
+        if let Some(gone) = &mut self.gone {
+            gone.insert(name.clone());
+        }
+    }
+
+    fn remove(&mut self, name: &ReminderName) {
         if self.entries.contains_key(name) {
             self.leave_place(name);
             self.entries.remove(name);

@@ -34,6 +34,7 @@ enum Happening {
     ChangeLeader,
     TellTime,
     Jump,
+    Find { leadership: u64, rows: Vec<PendingReminder> },
     Arrive { reminder: PendingReminder, skip: bool },
     Answer { name: ReminderName, due: u64, answer: Result<(), Failure> },
 }
@@ -46,6 +47,7 @@ pub(super) struct World {
     queue: Timers<Happening>,
     machine: Reminders,
     leads: bool,
+    leaderships: u64,
     /// Milliseconds that the wall shows more than the monotonic clock has counted.
     offset: u64,
     rows: BTreeMap<ReminderName, PendingReminder>,
@@ -73,6 +75,7 @@ impl World {
             queue,
             machine: Reminders::new(),
             leads: false,
+            leaderships: 0,
             offset: START_UNIX_MS,
             rows: BTreeMap::new(),
             steps: 0,
@@ -186,6 +189,11 @@ impl World {
                 self.again(Happening::ChangeLeader, 10_000);
             }
             Happening::Jump => self.jump(),
+            Happening::Find { leadership, rows } if self.leads && leadership == self.leaderships => {
+                self.on_machine(|machine, now, out| machine.found(now, SHARD, rows, out));
+                self.machine.found_all(SHARD);
+            }
+            Happening::Find { .. } => {}
             Happening::Arrive { reminder, skip } => self.arrive(&reminder, skip),
             Happening::Answer { name, due, answer } => self.on_machine(|machine, now, out| match answer {
                 Ok(()) => machine.fired(now, SHARD, &name, due, out),
@@ -197,8 +205,14 @@ impl World {
     fn lead(&mut self) {
         self.leads = true;
         let skipped = usize::from(self.defect == Defect::LosesRow);
-        let rows: Vec<_> = self.rows.values().skip(skipped).cloned().collect();
-        self.on_machine(|machine, now, out| machine.lead(now, SHARD, rows, out));
+        let mut rows: Vec<_> = self.rows.values().skip(skipped).cloned().collect();
+        // Some are told at once; others later, as they were now, by which time they may have changed.
+        let later = rows.split_off(self.rng.below(rows.len() as u64 + 1) as usize);
+        self.machine.lead(SHARD);
+        self.leaderships += 1;
+        let due = self.now + Duration::from_micros(self.rng.below(2_000_000));
+        self.queue.insert(due, Happening::Find { leadership: self.leaderships, rows: later });
+        self.on_machine(|machine, now, out| machine.found(now, SHARD, rows, out));
     }
 
     fn jump(&mut self) {

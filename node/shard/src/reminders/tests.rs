@@ -42,7 +42,8 @@ impl Bench {
     fn new(rows: impl IntoIterator<Item = PendingReminder>) -> Self {
         let mut bench = Self { reminders: Reminders::new(), now: Instant::ZERO, out: Vec::new() };
         bench.reminders.wall_clock(bench.now, WALL, &mut bench.out);
-        bench.reminders.lead(bench.now, SHARD, rows, &mut bench.out);
+        bench.reminders.lead(SHARD);
+        bench.reminders.found(bench.now, SHARD, rows, &mut bench.out);
         bench
     }
 
@@ -92,9 +93,25 @@ fn they_fire_in_their_millisecond_and_in_their_order() {
 }
 
 #[test]
+fn what_changed_since_is_known_better_than_the_rows() {
+    let rows =
+        [reminder(1, "moved", WALL + 10), reminder(1, "cancelled", WALL + 10), reminder(2, "r", WALL + 10)];
+    let mut bench = Bench::new([]);
+    bench.reminders.set(bench.now, SHARD, reminder(1, "moved", WALL + 20), &mut bench.out);
+    bench.reminders.cancelled(bench.now, SHARD, &rows[1].key(), &mut bench.out);
+    bench.reminders.found(bench.now, SHARD, rows, &mut bench.out);
+    bench.reminders.found_all(SHARD);
+    bench.wait(10);
+    assert_eq!(bench.fired(), [fire("r", 0)]);
+    bench.wait(10);
+    assert_eq!(bench.fired(), [fire("moved", 0)]);
+}
+
+#[test]
 fn nothing_fires_before_the_time_is_known() {
     let mut bench = Bench { reminders: Reminders::new(), now: Instant::ZERO, out: Vec::new() };
-    bench.reminders.lead(bench.now, SHARD, [reminder(1, "r", 5)], &mut bench.out);
+    bench.reminders.lead(SHARD);
+    bench.reminders.found(bench.now, SHARD, [reminder(1, "r", 5)], &mut bench.out);
     bench.wait(60_000);
     assert_eq!((bench.fired(), bench.reminders.next_deadline()), (vec![], None));
     bench.reminders.wall_clock(bench.now, WALL, &mut bench.out);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gritmesh_runtime::{Batch, Change, Disk, DiskError, KeyValue, Persisted, Reads, Snapshot, Table};
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ pub(super) struct MemoryDisk(Arc<Shared>);
 struct Shared {
     rows: Mutex<Rows>,
     unreadable: AtomicBool,
+    rows_read: AtomicUsize,
 }
 
 impl MemoryDisk {
@@ -40,7 +41,7 @@ impl MemoryDisk {
 
     /// A disk of its own with the same rows.
     pub(super) fn copy(&self) -> Self {
-        Self(Arc::new(Shared { rows: Mutex::new(self.rows()), unreadable: AtomicBool::new(false) }))
+        Self(Arc::new(Shared { rows: Mutex::new(self.rows()), ..Shared::default() }))
     }
 
     pub(super) fn rows(&self) -> Rows {
@@ -53,6 +54,11 @@ impl MemoryDisk {
 
     pub(super) fn remove(&self, table: Table, key: &[u8]) {
         self.0.rows.lock().remove(&(table, key.to_vec()));
+    }
+
+    /// How many rows were read since the last look, and how often none was found.
+    pub(super) fn rows_read(&self) -> usize {
+        self.0.rows_read.swap(0, Ordering::Relaxed)
     }
 
     /// From now on reading fails.
@@ -72,6 +78,7 @@ impl MemoryDisk {
 impl Reads for MemoryDisk {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         self.readable()?;
+        self.0.rows_read.fetch_add(1, Ordering::Relaxed);
         Ok(self.0.rows.lock().get(&(table, key.to_vec())).map(|value| value.to_vec()))
     }
 
@@ -83,7 +90,9 @@ impl Reads for MemoryDisk {
         }
         let rows = self.0.rows.lock();
         let found = rows.range(from..to).take(limit);
-        Ok(found.map(|((_, key), value)| (key.clone(), value.to_vec())).collect())
+        let found: Vec<_> = found.map(|((_, key), value)| (key.clone(), value.to_vec())).collect();
+        self.0.rows_read.fetch_add(found.len().max(1), Ordering::Relaxed);
+        Ok(found)
     }
 }
 
