@@ -8,6 +8,7 @@ use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Token};
 
 use crate::activation::Activation;
 use crate::actor::Actor;
+use crate::durable::letter::Letter;
 use crate::registry::TypeInfo;
 use crate::turn::{WireTurn, refuse_wire};
 
@@ -106,6 +107,9 @@ impl<A: Actor> AnyActivation for Activation<A> {
     }
 
     fn enter_wire(self: Arc<Self>, call: WireTurn<'_>) {
+        if A::DURABLE && call.origin.is_skipped() {
+            return Letter::enter(&self, call, None);
+        }
         let methods = &self.head.entry.methods;
         match methods.iter().find(|method| method.name() == call.method) {
             Some(method) => (method.enter)(&self, call),

@@ -79,6 +79,8 @@ pub enum Origin {
         due_unix_ms: u64,
         /// The step that set it.
         set_by: [u8; 32],
+        /// It comes too late to run: there is a step all the same, which moves the reminder on.
+        skip: bool,
     },
 }
 
@@ -86,6 +88,11 @@ impl Origin {
     /// Whether the node delivers it and nobody waits for an answer: what counts is that it was read.
     pub const fn is_delivery(&self) -> bool {
         matches!(self, Self::Message { .. } | Self::Reminder { .. })
+    }
+
+    /// Whether it makes a step although no handler runs.
+    pub(crate) const fn is_skipped(&self) -> bool {
+        matches!(self, Self::Reminder { skip: true, .. })
     }
 }
 

@@ -243,7 +243,7 @@ pub(crate) fn enter_wire<A: Handler<M>, M: Message>(activation: &Arc<Activation<
 /// Ends a call that cannot be read. A message that is to be read once and in order has its turn all the same.
 pub(crate) fn refuse_wire<A: Actor>(activation: &Arc<Activation<A>>, call: WireTurn<'_>, why: Failure) {
     match A::DURABLE && call.origin.is_delivery() {
-        true => Letter::enter(activation, call, why),
+        true => Letter::enter(activation, call, Some(why)),
         false => activation.head.host.answer(call.reply, Err(why)),
     }
 }

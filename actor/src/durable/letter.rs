@@ -1,4 +1,5 @@
-//! A message that cannot be read: it keeps its place in the order, and becomes a dead letter.
+//! A message that does not run and is read all the same. One that cannot be read keeps its place in the order, and
+//! becomes a dead letter; a reminder that comes too late moves on.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,16 +15,18 @@ use crate::mailbox::{Background, Job, TURNS_AT_ONCE_MAX, Turn};
 use crate::submission::{DynamicPayload, Header, Payload, Submission};
 use crate::turn::WireTurn;
 
-/// A message of a durable actor or a reminder, of an unknown method or with arguments that do not fit.
+/// A message of a durable actor or a reminder, of an unknown method or with arguments that do not fit, or a reminder
+/// that is skipped.
 pub(crate) struct Letter {
     header: Header,
     payload: Box<DynamicPayload>,
-    why: Failure,
+    /// Why it cannot be read.
+    why: Option<Failure>,
 }
 
 impl Letter {
     /// Brings it into the activation, to be written down when its turn comes.
-    pub(crate) fn enter<A: Actor>(activation: &Arc<Activation<A>>, call: WireTurn<'_>, why: Failure) {
+    pub(crate) fn enter<A: Actor>(activation: &Arc<Activation<A>>, call: WireTurn<'_>, why: Option<Failure>) {
         let header = Header {
             address: activation.head.address.clone(),
             token: activation.head.token,
@@ -90,7 +93,7 @@ impl<A: Actor> Turn<A> for LetterTurn<A> {
         let deadline = (!header.one_way).then_some(header.deadline);
         match pass(&thread.history.admit(&header.origin)) {
             None => {
-                let draft = Draft { letter: Some(why), ..Draft::new(header.method, header.origin) };
+                let draft = Draft { letter: why, ..Draft::new(header.method, header.origin) };
                 let answer: Gate = Box::new(move |open| payload.answer(open.map(|()| Vec::new())));
                 let_go(&self.activation, thread, answer, Some(draft), deadline);
             }

@@ -137,7 +137,7 @@ fn a_message_that_cannot_be_read_keeps_its_place_and_becomes_a_letter() {
 #[test]
 fn a_reminder_fires_once() {
     let (_, host) = world();
-    let due = |due_unix_ms| Origin::Reminder { name: "r".into(), due_unix_ms, set_by: [0; 32] };
+    let due = |due_unix_ms| Origin::Reminder { name: "r".into(), due_unix_ms, set_by: [0; 32], skip: false };
     for _ in 0..2 {
         let mut fired = submit(&host, "ledger/a", "add", &(1u64,), due(1));
         assert_eq!(taken(&mut fired), Some(Ok(vec![])));
@@ -148,6 +148,21 @@ fn a_reminder_fires_once() {
     assert_eq!(head.fired, [("r".to_owned(), 1), ("r".to_owned(), 2)]);
     assert_eq!(head.steps.len(), 2);
     assert!(head.steps[1].letter.is_some());
+}
+
+#[test]
+fn a_reminder_that_is_skipped_makes_a_step_and_runs_nothing() {
+    let (_, host) = world();
+    let skipped =
+        |due_unix_ms| Origin::Reminder { name: "r".into(), due_unix_ms, set_by: [0; 32], skip: true };
+    // Arguments that do not fit are not looked at, and make no letter.
+    for (due, arguments) in [(1, "5"), (2, "many"), (1, "5")] {
+        let mut fired = submit(&host, "ledger/a", "add", &(arguments,), skipped(due));
+        assert_eq!(taken(&mut fired), Some(Ok(vec![])));
+    }
+    let head = host.store().committed("ledger/a");
+    assert_eq!(head.fired, [("r".to_owned(), 1), ("r".to_owned(), 2)]);
+    assert!(head.state.is_none() && head.steps.iter().all(|step| step.letter.is_none()));
 }
 
 #[test]

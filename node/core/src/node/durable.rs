@@ -17,10 +17,6 @@ use crate::options::Sabotage;
 /// bounds how long a call is kept for which nobody answers.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The method of a reminder that came too late to run. No handler has such a name, so that nothing happens but the
-/// step which moves the reminder on.
-const SKIPPED: &str = "(skipped)";
-
 impl Node {
     /// Opens a durable actor whose shard this node leads.
     pub(super) fn open_history(
@@ -68,9 +64,9 @@ impl Node {
         };
         let call = Delivered {
             to: reminder.actor.clone(),
-            method: if skip { SKIPPED.to_owned() } else { reminder.method.to_string() },
+            method: reminder.method.to_string(),
             arguments: reminder.arguments.to_vec(),
-            origin: reminder.origin(),
+            origin: reminder.origin(skip),
         };
         self.submit_told(call, Box::new(reply));
     }

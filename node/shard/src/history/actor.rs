@@ -229,7 +229,7 @@ impl History for ActorHistory {
                 Err(error) => Admission::Answered(Err(self.pool.failed(error))),
             },
             Origin::Message { from, sequence, .. } => self.admit_message(from, *sequence),
-            Origin::Reminder { name, due_unix_ms, set_by } => {
+            Origin::Reminder { name, due_unix_ms, set_by, .. } => {
                 match reminding::is_due(self.reminders(), name, *due_unix_ms, set_by) {
                     true => Admission::Run,
                     false => Admission::Repeated,

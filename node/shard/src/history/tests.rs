@@ -200,7 +200,10 @@ fn a_reminder_fires_once_for_each_of_its_times() {
     let mut history = shard.open(ALICE);
     assert_eq!(history.reminders().len(), 2);
     let set_by = *crate::head(&*shard.replica.tables, &address(ALICE)).unwrap().unwrap().id.as_bytes();
-    let fire = |name: &str, due_unix_ms, set_by| Origin::Reminder { name: name.into(), due_unix_ms, set_by };
+    let fire = |name: &str, due_unix_ms, set_by| {
+        let name = name.into();
+        Origin::Reminder { name, due_unix_ms, set_by, skip: false }
+    };
     assert_eq!(history.admit(&fire("once", 100, [9; 32])), Admission::Repeated, "set anew since");
     for name in ["once", "often"] {
         assert_eq!(history.admit(&fire(name, 100, set_by)), Admission::Run);

@@ -41,9 +41,10 @@ impl PendingReminder {
         ReminderName { actor: self.actor.clone(), name: Arc::clone(&self.name) }
     }
 
-    /// What the actor recognises a repetition by.
-    pub fn origin(&self) -> Origin {
-        Origin::Reminder { name: Arc::clone(&self.name), due_unix_ms: self.due_unix_ms, set_by: self.set_by }
+    /// What the actor recognises a repetition by, and whether it is too late to run.
+    pub fn origin(&self, skip: bool) -> Origin {
+        let (name, due_unix_ms) = (Arc::clone(&self.name), self.due_unix_ms);
+        Origin::Reminder { name, due_unix_ms, set_by: self.set_by, skip }
     }
 }
 

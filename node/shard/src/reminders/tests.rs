@@ -141,8 +141,10 @@ fn a_firing_names_what_the_actor_knows_it_by() {
     let row = PendingReminder { set_by: [7; 32], ..reminder(1, "r", WALL) };
     let bench = Bench::new([row.clone()]);
     let [ReminderEffect::Fire { reminder, shard, .. }] = &bench.out[..] else { panic!("{:?}", bench.out) };
-    let origin = Origin::Reminder { name: "r".into(), due_unix_ms: WALL, set_by: [7; 32] };
-    assert_eq!((reminder.origin(), *shard, &**reminder), (origin, SHARD, &row));
+    for skip in [false, true] {
+        let origin = Origin::Reminder { name: "r".into(), due_unix_ms: WALL, set_by: [7; 32], skip };
+        assert_eq!((reminder.origin(skip), *shard, &**reminder), (origin, SHARD, &row));
+    }
 }
 
 #[test]

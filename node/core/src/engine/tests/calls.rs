@@ -172,7 +172,8 @@ fn questions_about_an_actor_go_to_its_leader_whoever_hosts_it() {
 fn a_reminder_never_leaves_the_node() {
     let mut world = led_by_other();
     let mut submission = world.submission(1000, false, "t/x", "m");
-    let origin = gritmesh_actor::Origin::Reminder { name: "r".into(), due_unix_ms: 1, set_by: [0; 32] };
+    let origin =
+        gritmesh_actor::Origin::Reminder { name: "r".into(), due_unix_ms: 1, set_by: [0; 32], skip: false };
     submission.header.origin = origin;
     assert_eq!(world.seen(0, Event::Submit(submission)), ended(FailureCode::NotDelivered));
 }
