@@ -156,11 +156,6 @@ impl<'a> MessageView<'a> {
         text::pairs(&self.archived.headers)
     }
 
-    /// The content, if it lies in the message.
-    pub fn content_bytes(&self) -> Option<&'a [u8]> {
-        self.content_blob().is_none().then_some(&*self.archived.content)
-    }
-
     /// The blob that is the content, if it lies outside.
     pub fn content_blob(&self) -> Option<ObjectId> {
         let last = self.archived.ids.last().filter(|_| self.archived.present & CONTENT_IS_BLOB != 0);

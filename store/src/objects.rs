@@ -100,16 +100,6 @@ impl<'a> Overlay<'a> {
     pub fn insert(&mut self, object: Object) {
         self.above.insert(object);
     }
-
-    /// The new objects.
-    pub const fn new_objects(&self) -> &MemoryObjects {
-        &self.above
-    }
-
-    /// The new objects, without those below.
-    pub fn into_new_objects(self) -> MemoryObjects {
-        self.above
-    }
 }
 
 impl Extend<Object> for Overlay<'_> {
