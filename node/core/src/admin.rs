@@ -4,10 +4,13 @@
 //!
 //! **Design.** They travel as calls do, by methods whose names begin with `$`, which no application's method can. The
 //! engine of the leader lets them through to here instead of to the actor, which need not even be in memory, and
-//! whose type this node need not know. Answers are MessagePack with field names, as those of handlers.
+//! whose type this node need not know. Answers are MessagePack with field names, as those of handlers. Questions are
+//! answered by tasks: what a history holds takes as long to read as it is long.
 
-use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Reads};
-use gritmesh_shard::{ActorKey, Command, LISTED_MAX, PausedRow, StateError};
+use std::task::Poll;
+
+use gritmesh_runtime::{ActorAddress, Clock, Failure, FailureCode, Instant, Reads};
+use gritmesh_shard::{ActorKey, Command, LISTED_MAX, PausedRow, StateError, Verification};
 use gritmesh_store::ObjectId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,30 +49,20 @@ pub const SENT: &str = "$sent";
 /// vain; letters are for people, who come sooner.
 const SENT_STEPS_MAX: usize = 10_000;
 
-/// What an order comes to.
-pub(crate) enum Answer {
-    /// This.
-    Now(Result<Vec<u8>, Failure>),
-    /// Nothing, as soon as this command is committed.
-    Commit(Command),
+/// Steps that are proven before others have their turn: some milliseconds.
+const PROVEN_AT_ONCE: u64 = 128;
+
+/// A question about an actor, on its way to be answered.
+pub(crate) struct Question<'a> {
+    pub(crate) address: &'a ActorAddress,
+    pub(crate) method: &'a str,
+    pub(crate) arguments: &'a [u8],
+    /// When nobody waits for the answer any more.
+    pub(crate) deadline: Instant,
 }
 
-/// Answers a question, or says what has to be committed for an order.
-pub(crate) fn answer(
-    reads: &dyn Reads,
-    address: &ActorAddress,
-    method: &str,
-    arguments: &[u8],
-    now_unix_ms: u64,
-) -> Answer {
-    match order(address, method, arguments, now_unix_ms) {
-        Some(Ok(command)) => Answer::Commit(command),
-        Some(Err(failure)) => Answer::Now(Err(failure)),
-        None => Answer::Now(ask(reads, address, method, arguments)),
-    }
-}
-
-fn order(
+/// What has to be committed for an order; `None` if it is a question.
+pub(crate) fn order(
     address: &ActorAddress,
     method: &str,
     arguments: &[u8],
@@ -89,12 +82,13 @@ fn order(
     Some(command)
 }
 
-fn ask(
+/// Answers a question. Reads as much as there is, and so has no place on a thread that something else waits for.
+pub(crate) async fn ask(
     reads: &dyn Reads,
-    address: &ActorAddress,
-    method: &str,
-    arguments: &[u8],
+    clock: &dyn Clock,
+    question: Question<'_>,
 ) -> Result<Vec<u8>, Failure> {
+    let Question { address, method, arguments, deadline } = question;
     match method {
         LOG => {
             let (from, limit): (Option<String>, Option<usize>) = read(arguments)?;
@@ -108,8 +102,17 @@ fn ask(
         }
         VERIFY => {
             let (limit,): (Option<u64>,) = read(arguments)?;
-            let proof = gritmesh_shard::verify_actor(reads, address, limit.unwrap_or(u64::MAX));
-            write(&HistoryStatus::of(&proof.map_err(failed)?))
+            let mut left = limit.unwrap_or(u64::MAX);
+            let mut verification = Verification::begin(reads, address).map_err(failed)?;
+            while left > 0 && verification.walk(reads, left.min(PROVEN_AT_ONCE)).map_err(failed)? {
+                left = left.saturating_sub(PROVEN_AT_ONCE);
+                if clock.now() >= deadline {
+                    let detail = "the deadline passed while the history was being proven";
+                    return Err(Failure::new(FailureCode::NotDelivered, detail));
+                }
+                let_others_go_on().await;
+            }
+            write(&HistoryStatus::of(&verification.proof()))
         }
         LETTERS => {
             let letters = gritmesh_shard::letters(reads, address).map_err(failed)?;
@@ -137,6 +140,19 @@ fn ask(
             Err(Failure::new(FailureCode::UnknownMethod, detail))
         }
     }
+}
+
+/// Gives the thread to whoever waits for it, once.
+async fn let_others_go_on() {
+    let mut has_waited = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Refuses to bring a paused actor into memory.

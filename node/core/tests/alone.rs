@@ -306,6 +306,28 @@ async fn durable_actors_are_there_after_a_restart() {
     node.stop();
 }
 
+#[tokio::test]
+async fn a_long_history_is_proven_while_others_go_on() {
+    let node = start();
+    let alice = node.actor::<Account>("alice");
+    for _ in 0..500 {
+        alice.pay_in(1).await.unwrap();
+    }
+    // On one thread: whoever does not yield lets nobody else go on.
+    let turns = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = Arc::clone(&turns);
+    let other = tokio::spawn(std::future::poll_fn(move |cx| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        cx.waker().wake_by_ref();
+        std::task::Poll::<()>::Pending
+    }));
+    node.call_dynamic(account(admin::VERIFY, "[null]", None)).await.unwrap();
+    other.abort();
+    let turns = turns.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(turns >= 3, "{turns}");
+    node.stop();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_stops_leaves_nobody_waiting_and_nothing_behind() {
     let node = start();

@@ -64,8 +64,8 @@ pub use keys::ActorKey;
 pub use objects::{DiskObjects, repair, spare};
 pub use pending::{Backlog, first_pending, pending_of_pair, pending_pairs, pending_reminders};
 pub use reading::{
-    HistoryProof, LISTED_MAX, LoggedStep, Shown, head, letters, log, object, outbox, paused, sent_message,
-    show, verify_actor,
+    HistoryProof, LISTED_MAX, LoggedStep, Shown, Verification, head, letters, log, object, outbox, paused,
+    sent_message, show, verify_actor,
 };
 pub use reminders::{
     FIRINGS_PER_SHARD_MAX, PendingReminder, RETRIES_PER_SHARD_MAX, ReminderCounters, ReminderEffect,

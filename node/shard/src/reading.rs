@@ -21,7 +21,7 @@ use crate::rows::{HeadRow, LetterRow, OutboxRow, PausedRow};
 use crate::state::read_head;
 use crate::{OutboxEntry, PendingMessage, StateError};
 
-pub use proof::{HistoryProof, verify_actor};
+pub use proof::{HistoryProof, Verification, verify_actor};
 
 /// Most steps, letters or messages that one answer lists. More is asked for from where it ended.
 pub const LISTED_MAX: usize = 1000;

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gritmesh_actor::{Chain, DynamicPayload, Gate, Header, History, Origin, Outgoing, Submission, WireReply};
+use gritmesh_actor::{
+    Chain, DynamicPayload, Gate, Header, History, Origin, Outgoing, Payload, Submission, WireReply,
+};
 use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Reads, ShardId, Token};
 use gritmesh_shard::{ActorKey, Damage, Histories, PendingMessage, PendingReminder, Proposal, Proposer};
 
 use super::Node;
-use crate::admin;
+use crate::admin::{self, Question};
 use crate::engine::{self, Commit};
 use crate::options::Sabotage;
 
@@ -106,10 +108,11 @@ impl Node {
             Ok(arguments) => arguments,
             Err(failure) => return payload.answer(Err(failure)),
         };
-        let (disk, now) = (&*self.environment.disk, self.environment.clock.unix_time().0);
-        match admin::answer(disk, &header.address, &header.method, &arguments, now) {
-            admin::Answer::Now(result) => payload.answer(result),
-            admin::Answer::Commit(command) => {
+        let now = self.environment.clock.unix_time().0;
+        match admin::order(&header.address, &header.method, &arguments, now) {
+            None => self.look_up(header, arguments, payload),
+            Some(Err(failure)) => payload.answer(Err(failure)),
+            Some(Ok(command)) => {
                 let gate: Gate = Box::new(move |result| {
                     payload.answer(result.map(|()| admin::done()));
                 });
@@ -117,6 +120,16 @@ impl Node {
                 self.post(shard, engine::Event::Commit { shard, commit });
             }
         }
+    }
+
+    /// Answers a question about an actor beside everything else: whoever brought it here has other things to do.
+    fn look_up(&self, header: Header, arguments: Vec<u8>, payload: Box<dyn Payload>) {
+        let (disk, clock) = (Arc::clone(&self.environment.disk), Arc::clone(&self.environment.clock));
+        self.environment.spawn.spawn(Box::pin(async move {
+            let Header { address, method, deadline, .. } = &header;
+            let question = Question { address, method, arguments: &arguments, deadline: *deadline };
+            payload.answer(admin::ask(&*disk, &*clock, question).await);
+        }));
     }
 
     fn submit_told(
@@ -135,7 +148,7 @@ impl Node {
         };
         let payload = Box::new(DynamicPayload::new(call.arguments, WireReply::Told(told), self.as_host()));
         match self.in_memory(&header) {
-            Some(activation) => gritmesh_actor::Payload::deliver(payload, header, activation),
+            Some(activation) => Payload::deliver(payload, header, activation),
             None => gritmesh_actor::Host::submit(Arc::clone(self), Submission { header, payload }),
         }
     }

@@ -47,6 +47,10 @@ fn steps_pipeline_and_are_there_after_reopening() {
     assert_eq!(shard.open(ALICE).state().as_deref(), Some(&[5][..]));
     let proof = crate::verify_actor(&*shard.replica.tables, &address(ALICE), u64::MAX).unwrap();
     assert_eq!((proof.steps, proof.head.number, proof.is_whole), (5, 5, true));
+    // A part at a time it comes to the same.
+    let mut verification = crate::Verification::begin(&*shard.replica.tables, &address(ALICE)).unwrap();
+    let more: Vec<bool> = (0..3).map(|_| verification.walk(&*shard.replica.tables, 2).unwrap()).collect();
+    assert_eq!((more, verification.proof()), (vec![true, true, false], proof));
 }
 
 #[test]

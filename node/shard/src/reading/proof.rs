@@ -24,34 +24,68 @@ pub struct HistoryProof {
     pub is_whole: bool,
 }
 
-/// Walks the history of an actor back to its first step, or over `limit` steps, and proves it: every object is what
+/// Walks the history of an actor back to its first step, or over some steps, and proves it: every object is what
 /// its id says and in its canonical form, numbers have no gap, epochs never fall, every step is this actor's; and
 /// everything that the newest step refers to is there.
 ///
-/// # Errors
-/// The first break: damaged objects as [`StateError::Damaged`], sound ones that do not fit as
-/// [`StateError::Broken`]; [`StateError::NotFound`] if the actor has no step.
-pub fn verify_actor(
-    reads: &dyn Reads,
-    address: &ActorAddress,
-    limit: u64,
-) -> Result<HistoryProof, StateError> {
-    let actor = ActorKey::of(address);
-    let head = read_head(&actor, reads)?.ok_or(StateError::NotFound)?;
-    check_references(&StepObjects::of_head(reads, &actor, &head)?)?;
-    let mut proof = HistoryProof { head, steps: 0, oldest: head.id, bytes: 0, is_whole: false };
-    let (mut next, mut number, mut epoch) = (head.id, head.number, head.epoch);
-    while proof.steps < limit {
-        let row = reads.get(Table::Object, &keys::object(actor.token(), &next))?;
-        let damaged = |missing| StateError::Damaged { token: actor.token(), id: next, missing };
+/// A history may be long, so it is walked a part at a time, and whoever walks may rest in between.
+#[derive(Debug)]
+pub struct Verification {
+    address: ActorAddress,
+    actor: ActorKey,
+    proof: HistoryProof,
+    /// The step that is next, its number, and the epoch that it must not be above.
+    next: Option<(ObjectId, u64, u64)>,
+}
+
+impl Verification {
+    /// Begins at the newest step.
+    ///
+    /// # Errors
+    /// As [`Self::walk`]; [`StateError::NotFound`] if the actor has no step.
+    pub fn begin(reads: &dyn Reads, address: &ActorAddress) -> Result<Self, StateError> {
+        let actor = ActorKey::of(address);
+        let head = read_head(&actor, reads)?.ok_or(StateError::NotFound)?;
+        check_references(&StepObjects::of_head(reads, &actor, &head)?)?;
+        let proof = HistoryProof { head, steps: 0, oldest: head.id, bytes: 0, is_whole: false };
+        let next = Some((head.id, head.number, head.epoch));
+        Ok(Self { address: address.clone(), actor, proof, next })
+    }
+
+    /// Checks the next steps, at most so many. Returns whether there are more.
+    ///
+    /// # Errors
+    /// The first break: damaged objects as [`StateError::Damaged`], sound ones that do not fit as
+    /// [`StateError::Broken`].
+    pub fn walk(&mut self, reads: &dyn Reads, steps: u64) -> Result<bool, StateError> {
+        for _ in 0..steps {
+            let Some(next) = self.next else { return Ok(false) };
+            self.step(reads, next)?;
+        }
+        Ok(self.next.is_some())
+    }
+
+    /// What was proven so far.
+    pub const fn proof(&self) -> HistoryProof {
+        self.proof
+    }
+
+    fn step(
+        &mut self,
+        reads: &dyn Reads,
+        (next, number, epoch): (ObjectId, u64, u64),
+    ) -> Result<(), StateError> {
+        let token = self.actor.token();
+        let row = reads.get(Table::Object, &keys::object(token, &next))?;
+        let damaged = |missing| StateError::Damaged { token, id: next, missing };
         let row = row.ok_or_else(|| damaged(true))?;
-        let (id, pack, _) = check_pack(actor.token(), &row).map_err(|_| damaged(false))?;
+        let (id, pack, _) = check_pack(token, &row).map_err(|_| damaged(false))?;
         if id != next {
             return Err(damaged(false));
         }
         let step = pack.step().expect("the pack was checked");
         let broken = |what| Err(StateError::Broken { id: next, what });
-        if step.actor_key() != address.as_key() {
+        if step.actor_key() != self.address.as_key() {
             return broken("it is a step of another actor");
         }
         if step.number() != number {
@@ -60,18 +94,31 @@ pub fn verify_actor(
         if step.epoch() > epoch {
             return broken("its epoch is above a later one");
         }
-        proof = HistoryProof {
-            steps: proof.steps + 1,
+        self.proof = HistoryProof {
+            steps: self.proof.steps + 1,
             oldest: id,
-            bytes: proof.bytes + row.len() as u64,
+            bytes: self.proof.bytes + row.len() as u64,
             is_whole: step.previous().is_none(),
-            ..proof
+            ..self.proof
         };
-        let Some(previous) = step.previous() else { break };
         // The first step has none before it, so the number stays above zero.
-        (next, number, epoch) = (previous, number - 1, step.epoch());
+        self.next = step.previous().map(|previous| (previous, number - 1, step.epoch()));
+        Ok(())
     }
-    Ok(proof)
+}
+
+/// Walks a history as [`Verification`] does, over at most `limit` steps at once.
+///
+/// # Errors
+/// As [`Verification::begin`] and [`Verification::walk`].
+pub fn verify_actor(
+    reads: &dyn Reads,
+    address: &ActorAddress,
+    limit: u64,
+) -> Result<HistoryProof, StateError> {
+    let mut verification = Verification::begin(reads, address)?;
+    verification.walk(reads, limit)?;
+    Ok(verification.proof())
 }
 
 /// That everything a step refers to is there: its core, its collections, its mailboxes.
