@@ -125,7 +125,7 @@ impl Cluster {
     /// Processor time of all three, callers included.
     fn cpu_ticks(&self) -> Result<u64> {
         let processes = self.others.iter().map(Process::id).chain([std::process::id()]);
-        processes.map(cpu_ticks).sum()
+        processes.map(crate::process::cpu_ticks).sum()
     }
 }
 
@@ -133,12 +133,4 @@ fn device_bytes(process: u32) -> Result<u64> {
     let counters = std::fs::read_to_string(format!("/proc/{process}/io"))?;
     let line = counters.lines().find_map(|line| line.strip_prefix("write_bytes: "));
     Ok(line.context("the system counts what is written")?.parse()?)
-}
-
-fn cpu_ticks(process: u32) -> Result<u64> {
-    let counters = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name in brackets may hold anything; behind it, the twelfth and thirteenth are user and system time.
-    let (_, counters) = counters.rsplit_once(')').context("the counters follow the name")?;
-    let times: Result<Vec<u64>, _> = counters.split_whitespace().skip(11).take(2).map(str::parse).collect();
-    Ok(times?.iter().sum())
 }

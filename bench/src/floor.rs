@@ -85,8 +85,8 @@ async fn flood(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
     Ok(stream.flush().await?)
 }
 
-/// Bytes per second of one stream in one direction.
-pub(crate) async fn bandwidth(line: &str, bytes: usize) -> Result<f64> {
+/// Bytes per second of one stream in one direction; each block goes to a sink.
+pub(crate) async fn bandwidth(line: &str, bytes: usize, sink: &mut dyn FnMut(&[u8])) -> Result<f64> {
     let (mut control, peer) = dial(line).await?;
     let mut stream = control.open_stream(peer, FLOOD).await?.compat();
     stream.write_u64_le(bytes as u64).await?;
@@ -95,6 +95,7 @@ pub(crate) async fn bandwidth(line: &str, bytes: usize) -> Result<f64> {
     while left > 0 {
         let read = stream.read(&mut block).await?;
         ensure!(read > 0, "the stream ended early");
+        sink(&block[..read]);
         left = left.saturating_sub(read);
     }
     Ok(bytes as f64 / started.elapsed().as_secs_f64())

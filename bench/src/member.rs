@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use gritmesh_store_rocksdb::{Options, RocksDisk, Written};
 use gritmesh_transport::{self as transport, Identity, Peers};
 use serde::{Deserialize, Serialize};
 
+use crate::figures::percentile_us;
 use crate::load;
 
 /// How long to wait for what must happen.
@@ -86,6 +88,16 @@ impl Plan {
         let shards = NodeOptions::default().shards;
         Self { data: data.to_owned(), listen, seeds: seeds.to_vec(), shards, weight: 1 }
     }
+}
+
+/// A state that was pulled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pulled {
+    pub(crate) bytes: f64,
+    pub(crate) seconds: f64,
+    /// The median and the 99th percentile of calls meanwhile, and after it, in microseconds.
+    pub(crate) busy: [f64; 2],
+    pub(crate) quiet: [f64; 2],
 }
 
 /// A running node.
@@ -224,9 +236,10 @@ impl Member {
     }
 
     /// Waits until this node votes in all shards, and tells how many bytes of state it has pulled for that, and
-    /// in how many seconds.
-    pub(crate) async fn transferred(&self) -> Result<(f64, f64)> {
+    /// in how many seconds. Meanwhile it may call an actor, one call after the other.
+    pub(crate) async fn transferred(&self, calling: bool) -> Result<Pulled> {
         let started = Instant::now();
+        let calls = calling.then(|| self.call_on());
         let (mut first, mut last, mut bytes) = (None, started, 0.0);
         loop {
             let now = Instant::now();
@@ -244,7 +257,40 @@ impl Member {
             tokio::time::sleep(POLL).await;
         }
         let (begun, before) = first.context("the new replica pulled nothing")?;
-        Ok((bytes - before, (last - begun).as_secs_f64()))
+        let (bytes, seconds) = (bytes - before, (last - begun).as_secs_f64());
+        let (mut busy, mut quiet) = ([f64::NAN; 2], [f64::NAN; 2]);
+        if let Some((stop, calls)) = calls {
+            tokio::time::sleep(QUIET).await;
+            drop(stop);
+            let calls = calls.await?;
+            let those = |during: Range<Instant>| {
+                let of = calls.iter().filter(|(at, _)| during.contains(at));
+                let mut of: Vec<u64> = of.map(|(_, took)| *took).collect();
+                [50, 99].map(|percent| percentile_us(&mut of, percent))
+            };
+            (busy, quiet) = (those(begun..last), those(last + QUIET..Instant::now()));
+        }
+        Ok(Pulled { bytes, seconds, busy, quiet })
+    }
+
+    /// Calls an actor again and again until the sender is dropped. Answers when each call that succeeded began, and
+    /// how many nanoseconds it took.
+    fn call_on(&self) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Vec<(Instant, u64)>>) {
+        let core = Arc::clone(&self.core);
+        let (stop, mut stopped) = oneshot::channel::<()>();
+        let calls = tokio::spawn(async move {
+            let mut calls = Vec::new();
+            while let Ok(None) = stopped.try_recv() {
+                let begun = Instant::now();
+                match core.actor::<Record>("pulse").put(text(100, 0)).await {
+                    Ok(_) => calls.push((begun, begun.elapsed().as_nanos() as u64)),
+                    // It has not joined yet.
+                    Err(_) => tokio::time::sleep(POLL).await,
+                }
+            }
+            calls
+        });
+        (stop, calls)
     }
 
     fn pulled_bytes(&self) -> Result<f64> {

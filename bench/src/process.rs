@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use gritmesh_store_rocksdb::Written;
 
 use crate::load;
-use crate::member::{Member, Plan, text};
+use crate::member::{Member, Plan, Pulled, text};
 use crate::role::{self, Role};
 
 /// A member in a process of its own.
@@ -63,10 +63,24 @@ impl Process {
     }
 
     /// See [`Member::transferred`].
-    pub(crate) fn transferred(&mut self) -> Result<(f64, f64)> {
-        let [bytes, seconds] = numbers(&self.role.ask("transferred")?)?;
-        Ok((bytes, seconds))
+    pub(crate) fn transferred(&mut self, calls: bool) -> Result<Pulled> {
+        let order = if calls { "transferred calling" } else { "transferred" };
+        let [bytes, seconds, busy_p50, busy_p99, quiet_p50, quiet_p99] = numbers(&self.role.ask(order)?)?;
+        Ok(Pulled { bytes, seconds, busy: [busy_p50, busy_p99], quiet: [quiet_p50, quiet_p99] })
     }
+}
+
+/// User and system time of a process, in hundredths of a second.
+pub(crate) fn cpu_ticks(process: u32) -> Result<u64> {
+    let counters = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name in brackets may hold anything; behind it, the twelfth and thirteenth are user and system time.
+    let (_, counters) = counters.rsplit_once(')').context("the counters follow the name")?;
+    let times: Result<Vec<u64>, _> = counters.split_whitespace().skip(11).take(2).map(str::parse).collect();
+    Ok(times?.iter().sum())
+}
+
+pub(crate) fn cpu_seconds(process: u32) -> Result<f64> {
+    Ok(cpu_ticks(process)? as f64 / 100.0)
 }
 
 fn numbers<const N: usize>(line: &str) -> Result<[f64; N]> {
@@ -103,9 +117,9 @@ async fn obey(member: &Member, order: &str) -> Result<String> {
             Ok(member.fill(from.parse()?, count.parse()?, bytes.parse()?).await?.to_string())
         }
         ["put", id] => Ok(member.record(id).put(text(100, 0)).await?.to_string()),
-        ["transferred"] => {
-            let (bytes, seconds) = member.transferred().await?;
-            Ok(format!("{bytes} {seconds}"))
+        ["transferred", calling @ ..] => {
+            let Pulled { bytes, seconds, busy, quiet } = member.transferred(!calling.is_empty()).await?;
+            Ok(format!("{bytes} {seconds} {} {} {} {}", busy[0], busy[1], quiet[0], quiet[1]))
         }
         _ => bail!("no such order: {order}"),
     }

@@ -170,6 +170,13 @@ pub trait Disk: Reads {
     /// The batch is shared, so that whoever has to try again can keep it.
     fn write(&self, batch: Arc<Batch>, done: Persisted);
 
+    /// Writes many records that need no order among the batches, as those of a state that was pulled, then calls
+    /// `done`, when they are durable and can be read. After a crash before that, any of them may be there. Takes
+    /// puts only. A disk that has no better way writes them as a batch.
+    fn load(&self, rows: Arc<[Change]>, done: Persisted) {
+        self.write(Batch::synced(rows.to_vec()).into(), done);
+    }
+
     /// The state that the disk has now.
     ///
     /// # Errors

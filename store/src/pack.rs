@@ -85,16 +85,24 @@ impl Pack {
     pub fn open(bytes: impl Into<Arc<[u8]>>, verify: bool) -> Result<Self, PackError> {
         let pack = Self { bytes: bytes.into() };
         check_size(pack.bytes.len())?;
-        match pack.bytes.first() {
-            Some(&FORMAT) => {}
-            Some(&found) => return Err(PackError::Format { found }),
-            None => return Err(PackError::Cut),
-        }
-        pack.check_frames()?;
+        check_frames(frames(&pack.bytes)?)?;
         if verify {
             pack.check_objects()?;
         }
         Ok(pack)
+    }
+
+    /// Looks into the step of a pack that is not opened: as [`Self::open`] without `verify`, and without a copy.
+    ///
+    /// # Errors
+    /// If the bytes are no pack, or it does not begin with a step.
+    pub fn peek(bytes: &[u8]) -> Result<StepView<'_>, PackError> {
+        check_size(bytes.len())?;
+        let rest = frames(bytes)?;
+        check_frames(rest)?;
+        let (entry, _) = split(rest)?.ok_or(PackError::Steps { found: 0 })?;
+        let view = Step::view(entry.bytes);
+        view.map_err(|error| PackError::Object { id: entry.id(), error })
     }
 
     /// The bytes.
@@ -135,22 +143,6 @@ impl Pack {
         self.iter().find(|entry| entry.id() == *id)
     }
 
-    fn check_frames(&self) -> Result<(), PackError> {
-        let mut rest = &self.bytes[1..];
-        let mut steps = 0;
-        let mut is_first = true;
-        while let Some((entry, behind)) = split(rest)? {
-            check_object_size(entry.bytes.len())?;
-            steps += usize::from(entry.kind == ObjectKind::Step);
-            if is_first && steps == 0 {
-                return Err(PackError::Steps { found: 0 });
-            }
-            is_first = false;
-            rest = behind;
-        }
-        if steps == 1 { Ok(()) } else { Err(PackError::Steps { found: steps }) }
-    }
-
     fn check_objects(&self) -> Result<(), PackError> {
         let mut last = None;
         for entry in self.iter() {
@@ -166,6 +158,30 @@ impl Pack {
         }
         Ok(())
     }
+}
+
+/// What lies behind the format, which must be known.
+fn frames(bytes: &[u8]) -> Result<&[u8], PackError> {
+    match bytes.split_first() {
+        Some((&FORMAT, rest)) => Ok(rest),
+        Some((&found, _)) => Err(PackError::Format { found }),
+        None => Err(PackError::Cut),
+    }
+}
+
+fn check_frames(mut rest: &[u8]) -> Result<(), PackError> {
+    let mut steps = 0;
+    let mut is_first = true;
+    while let Some((entry, behind)) = split(rest)? {
+        check_object_size(entry.bytes.len())?;
+        steps += usize::from(entry.kind == ObjectKind::Step);
+        if is_first && steps == 0 {
+            return Err(PackError::Steps { found: 0 });
+        }
+        is_first = false;
+        rest = behind;
+    }
+    if steps == 1 { Ok(()) } else { Err(PackError::Steps { found: steps }) }
 }
 
 /// The first object of a pack's rest, and what lies behind it.

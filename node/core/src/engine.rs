@@ -56,12 +56,14 @@ use gritmesh_runtime::{Disk, Incarnation, Instant, NodeId, Seed, ShardId};
 use gritmesh_shard::{Delivery, DeliveryEffect, ReminderEffect, Reminders};
 use gritmesh_sharding::ReplicaOptions;
 
-pub(crate) use event::{Commit, Counted, Effect, Event, Routes};
+pub(crate) use event::{Commit, Counted, Effect, Event, Part, Routes};
 use groups::Group;
 use parked::Parked;
 use pending::Pending;
 pub(crate) use pending::engine_of;
 use takeover::Takeover;
+pub(crate) use transfer::Checked;
+use transfer::Loads;
 use writer::Writer;
 
 use crate::machine::Machine;
@@ -81,6 +83,7 @@ pub(crate) struct Engine {
     /// Not later than any shard wants to hear of the time.
     groups_due: Instant,
     writer: Writer,
+    loads: Loads,
     delivery: Delivery,
     reminders: Reminders,
     takeover: Takeover,
@@ -158,6 +161,7 @@ impl Engine {
             dirty: BTreeSet::new(),
             groups_due: Instant::MAX,
             writer: Writer::default(),
+            loads: Loads::default(),
             delivery: Delivery::new(),
             reminders: Reminders::new(),
             takeover: Takeover::new(),
@@ -241,11 +245,14 @@ impl Machine for Engine {
             Event::Want { shard, voters, leader } => self.want(now, shard, voters, leader, out),
             Event::Evicted(shard) => self.evicted(shard),
             Event::Gone(peer) => self.peer_gone(now, peer, out),
-            Event::Pull { from, shard, index, request } => self.pull(now, from, shard, index, request, out),
-            Event::Chunk { from, shard, index, chunk } => self.chunk(now, from, shard, index, chunk, out),
+            Event::Pull { from, part, up_to, request } => self.pull(now, from, part, (request, up_to), out),
+            Event::More { from, part, up_to } => self.more(now, from, part, up_to, out),
+            Event::Given { to, part, next } => self.given(to, part, next, out),
+            Event::Chunk { from, part, number, chunk } => self.chunk(now, from, part, (number, chunk), out),
+            Event::Checked { shard, pull, result } => self.checked(now, shard, pull, *result, out),
             Event::Damaged { shard, damage } => self.damaged(shard, damage, out),
             Event::Repaired { shard, rows } => self.repaired(shard, rows, out),
-            Event::StateGone { shard, index } => self.state_gone(now, shard, index),
+            Event::StateGone { from, shard, index } => self.state_gone(now, from, shard, index),
             Event::Delivered { shard, message, result } => self.delivered(now, shard, &message, result),
             Event::Fired { shard, reminder, result } => self.reminder_fired(now, shard, &reminder, result),
             Event::WallClock(unix) => {
@@ -273,6 +280,7 @@ impl Machine for Engine {
             self.reminders.next_deadline(),
             self.takeover.next_deadline(),
             self.writer.next_deadline(),
+            self.loads.next_deadline(),
             self.groups_deadline(),
         ];
         deadlines.into_iter().flatten().min()

@@ -28,6 +28,9 @@ use gritmesh_runtime::{
 use gritmesh_sharding as sharding;
 use parking_lot::Mutex;
 
+#[cfg(test)]
+pub(crate) use bulk::check;
+
 use crate::admin::is_administrative;
 use crate::control::{self, Control};
 use crate::driver::Driver;

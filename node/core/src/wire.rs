@@ -95,10 +95,13 @@ mod archive {
     /// What travels in the class of bulk: the state of a shard, for a replica that lags behind.
     #[derive(Debug, PartialEq, Archive, Serialize, Deserialize)]
     pub(crate) enum Bulk {
-        /// Asks for a part of the state after an entry of the log, in the words of the shard.
-        Pull { shard: u32, index: u64, request: Vec<u8> },
-        /// The part.
-        Chunk { shard: u32, index: u64, chunk: Vec<u8> },
+        /// Asks for the state after an entry of the log, in the words of the shard: a stream of parts, the first so
+        /// many of them. The asker counts its streams.
+        Pull { shard: u32, index: u64, stream: u64, up_to: u32, request: Vec<u8> },
+        /// Asks for the stream's next parts, up to so many in all.
+        More { shard: u32, index: u64, stream: u64, up_to: u32 },
+        /// A part, and which one of the stream.
+        Chunk { shard: u32, index: u64, stream: u64, number: u32, chunk: Vec<u8> },
         /// The state that was asked for is kept no longer.
         Gone { shard: u32, index: u64 },
         /// Asks for an object that is missing or damaged.
@@ -177,8 +180,17 @@ impl ArchivedOrigin<'_> {
 
 impl Bulk {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let bytes = rkyv::to_bytes::<rancor::Error>(self).expect("an envelope in memory can be written");
-        bytes.into_vec()
+        /// What it takes beside its content.
+        const FIXED_BYTES: usize = 128;
+        let content = match self {
+            Self::Pull { request: content, .. }
+            | Self::Chunk { chunk: content, .. }
+            | Self::Found { pack: content, .. } => content.len(),
+            Self::More { .. } | Self::Gone { .. } | Self::Fetch { .. } => 0,
+        };
+        let buffer = Vec::with_capacity(FIXED_BYTES + content);
+        rkyv::api::high::to_bytes_in::<_, rancor::Error>(self, buffer)
+            .expect("an envelope in memory can be written")
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {

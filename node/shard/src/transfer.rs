@@ -15,6 +15,9 @@
 //!   end: one batch that empties the range and writes all rows
 //! ```
 //!
+//! One request is answered by a stream of chunks, each of which goes on where the one before it ended, up to the end
+//! of the window of heads. What the replica has checked of a state it names as its own when it pulls a later one.
+//!
 //! Packs are named by their hashes, so writing them early harms nobody; if the transfer breaks off, they are there.
 //! All other rows change at once, so the replica has its old state, or the new one. Steps between two heads must
 //! form the chain from one to the other.
@@ -99,6 +102,21 @@ pub struct TransferRequest {
     pub heads: Vec<(ActorKey, ObjectId)>,
     /// The first key about which it says nothing; `None` if it has named all heads.
     pub end: Option<Vec<u8>>,
+}
+
+impl TransferRequest {
+    /// Whether the leader can go on there with what the replica has said of its heads.
+    pub fn covers(&self, cursor: &Cursor) -> bool {
+        is_within(cursor, self.end.as_deref())
+    }
+}
+
+/// Whether a cursor is not behind the heads that were named.
+fn is_within(cursor: &Cursor, end: Option<&[u8]>) -> bool {
+    match (cursor, end) {
+        (Cursor::Heads { from }, Some(end)) => from.as_slice() < end,
+        _ => true,
+    }
 }
 
 /// What the leader answers.

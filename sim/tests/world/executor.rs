@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use gritmesh_runtime::{Batch, Environment, Instant, Table, Tag, TrafficClass};
+use gritmesh_runtime::{Environment, Instant, Table, Tag, TrafficClass};
 use gritmesh_sim::{BlockError, NodeIndex, PANIC, SPIN, SchedulingFaults, WorldOptions};
 use parking_lot::Mutex;
 

@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use gritmesh_runtime::{Batch, Disk, DiskError, KeyValue, Persisted, Reads, Snapshot, Table};
+use gritmesh_runtime::{Batch, Change, Disk, DiskError, KeyValue, Persisted, Reads, Snapshot, Table};
 use parking_lot::RwLock;
 use rocksdb::DB;
 use rocksdb::statistics::Ticker;
 
+use crate::ingest::Ingester;
 use crate::open::{Opened, open};
 use crate::snapshot::{self, Held};
 use crate::space::Space;
@@ -19,6 +20,7 @@ use crate::{OpenError, Options};
 /// The tables of a node in one RocksDB database.
 pub struct RocksDisk {
     writer: Writer,
+    ingester: Ingester,
     /// `None` once it was closed.
     database: RwLock<Option<Arc<DB>>>,
     options: rocksdb::Options,
@@ -53,12 +55,15 @@ impl RocksDisk {
         let space = Space::new(&path, options.reserve_bytes);
         let writer =
             Writer::start(&database, &space).map_err(|source| OpenError::directory(directory, source))?;
-        Ok(Self { writer, database: RwLock::new(Some(database)), options: database_options })
+        let ingester = Ingester::start(Arc::clone(&database), space, &path)
+            .map_err(|source| OpenError::directory(directory, source))?;
+        Ok(Self { writer, ingester, database: RwLock::new(Some(database)), options: database_options })
     }
 
     /// Writes what waits, tells all of it, and lets go of the directory as soon as the last snapshot is dropped.
     /// Whatever is asked afterwards is answered by [`DiskError::Closed`].
     pub fn close(&self) {
+        self.ingester.close();
         self.writer.close();
         drop(self.database.write().take());
     }
@@ -94,6 +99,10 @@ impl Reads for RocksDisk {
 impl Disk for RocksDisk {
     fn write(&self, batch: Arc<Batch>, done: Persisted) {
         self.writer.write(batch, done);
+    }
+
+    fn load(&self, rows: Arc<[Change]>, done: Persisted) {
+        self.ingester.load(rows, done);
     }
 
     fn snapshot(&self) -> Result<Snapshot, DiskError> {

@@ -10,6 +10,7 @@
 //!
 //! ```text
 //!   engines ──write──► queue (bounded) ──► writer: one WriteBatch, one sync ──► done, done, done
+//!      ├────load──► queue (bounded) ──► sorted file, taken over as it is ──► done
 //!      └─────get, scan─────────────────────────────► RocksDB ◄──── snapshots
 //! ```
 //!
@@ -28,6 +29,7 @@ mod budget;
 mod directory;
 mod disk;
 mod failure;
+mod ingest;
 mod legacy;
 mod open;
 mod options;

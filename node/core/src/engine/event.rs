@@ -8,10 +8,12 @@ use gritmesh_actor::{Gate, Header, Outgoing, Submission};
 use gritmesh_runtime::{
     ActorAddress, Batch, Change, DiskError, Epoch, Failure, Instant, NodeId, ShardId, Snapshot, UnixTime,
 };
-use gritmesh_shard::{Command, Damage, PendingMessage, PendingReminder};
+use gritmesh_shard::{
+    Assembly, Command, Cursor, Damage, PendingMessage, PendingReminder, StateError, TransferRequest,
+};
 use gritmesh_sharding::{Descriptor, Route, Routing, Shard, ShardTable, Version};
 
-use super::{Caller, Travelling};
+use super::{Caller, Checked, Travelling};
 use crate::admin::is_administrative;
 use crate::wire::{Bulk, Place};
 
@@ -55,6 +57,14 @@ pub(crate) struct Commit {
     pub(crate) gate: Option<Gate>,
 }
 
+/// The state of a shard after an entry of its log, as a stream of parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) shard: ShardId,
+    pub(crate) index: u64,
+    pub(crate) stream: u64,
+}
+
 /// What happened.
 pub(crate) enum Event {
     /// A call from this node, or one that came back from an activation that closed.
@@ -79,7 +89,7 @@ pub(crate) enum Event {
     Found(Vec<Shard>),
     /// Messages of logs from a peer.
     Consensus { from: NodeId, messages: Vec<Vec<u8>> },
-    /// A batch has reached the disk, or has failed.
+    /// A batch, or a load, has reached the disk, or has failed.
     Persisted { number: u64, result: Result<(), DiskError> },
     /// Somebody wants a change of a shard that this node leads.
     Commit { shard: ShardId, commit: Commit },
@@ -91,12 +101,18 @@ pub(crate) enum Event {
     Evicted(ShardId),
     /// A peer is believed dead.
     Gone(NodeId),
-    /// A peer wants a part of the state of a shard after an entry of its log.
-    Pull { from: NodeId, shard: ShardId, index: u64, request: Vec<u8> },
+    /// A peer wants the state of a shard, the first so many parts of it.
+    Pull { from: NodeId, part: Part, up_to: u32, request: TransferRequest },
+    /// A peer has room for more parts.
+    More { from: NodeId, part: Part, up_to: u32 },
+    /// A part was read and sent; where the next one begins.
+    Given { to: NodeId, part: Part, next: Option<Cursor> },
     /// A part of the state of a shard.
-    Chunk { from: NodeId, shard: ShardId, index: u64, chunk: Vec<u8> },
+    Chunk { from: NodeId, part: Part, number: u32, chunk: Vec<u8> },
+    /// What [`Effect::Check`] came to.
+    Checked { shard: ShardId, pull: u64, result: Box<Result<Checked, StateError>> },
     /// A peer does not keep the state any longer that was asked for.
-    StateGone { shard: ShardId, index: u64 },
+    StateGone { from: NodeId, shard: ShardId, index: u64 },
     /// An object of a shard is missing or damaged on the disk.
     Damaged { shard: ShardId, damage: Damage },
     /// A peer had the object: these rows bring it back.
@@ -131,12 +147,24 @@ pub(crate) enum Effect {
     Answer(Submission, Result<Vec<u8>, Failure>),
     /// Write a batch, then tell [`Event::Persisted`].
     Write { engine: u8, number: u64, batch: Arc<Batch> },
+    /// Write objects of a state that is pulled, then tell [`Event::Persisted`].
+    Load { engine: u8, number: u64, rows: Arc<[Change]> },
     /// Send messages of logs to a peer; what is lost is repeated by the logs.
     SendConsensus { to: NodeId, body: Vec<u8> },
     /// Send something large to a peer.
     SendBulk { to: NodeId, bulk: Bulk },
-    /// Read a part of a shard's state and send it to a peer.
-    SendChunk { to: NodeId, shard: ShardId, index: u64, request: Vec<u8>, snapshot: Snapshot },
+    /// Read a part of a shard's state and send it to a peer, then tell [`Event::Given`].
+    GiveChunk {
+        to: NodeId,
+        part: Part,
+        number: u32,
+        request: Arc<TransferRequest>,
+        cursor: Cursor,
+        snapshot: Snapshot,
+    },
+    /// Check a part of a state if there is one, find out what to ask for if that must be, then tell
+    /// [`Event::Checked`].
+    Check { shard: ShardId, pull: u64, assembly: Assembly, chunk: Option<Vec<u8>> },
     /// Tell those who wait that they may be seen, or may not.
     Open { gate: Gate, result: Result<(), Failure> },
     /// Bring all actors of the shard out of memory, then tell [`Event::Evicted`]. Whether this node still leads.

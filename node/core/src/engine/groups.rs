@@ -15,7 +15,7 @@ use super::event::{Commit, Counted, Effect};
 use super::moves::Wanted;
 use super::retention::Looking;
 use super::serving::{Handing, Serving};
-use super::transfer::{Incoming, View};
+use super::transfer::{Giving, Incoming, View};
 use crate::codec::StepLog;
 use crate::options::Sabotage;
 
@@ -45,6 +45,7 @@ pub(super) struct Group {
     pub(super) wanted: Option<Wanted>,
     pub(super) incoming: Option<Incoming>,
     pub(super) views: BTreeMap<NodeId, View>,
+    pub(super) givings: BTreeMap<NodeId, Giving>,
     pub(super) lease: Instant,
     pub(super) looking: Looking,
 }
@@ -104,6 +105,7 @@ impl Group {
             wanted: None,
             incoming: None,
             views: BTreeMap::new(),
+            givings: BTreeMap::new(),
             lease: Instant::ZERO,
             looking: Looking::default(),
         }
@@ -323,6 +325,7 @@ impl Engine {
             self.groups_due = due.unwrap_or(Instant::MAX);
         }
         self.retry_write(now, out);
+        self.retry_loads(now, out);
         self.outputs_tick(now);
     }
 }

@@ -114,6 +114,7 @@ impl Engine {
             unsettled.applied_at > group.persisted_to
         });
         group.views.clear();
+        group.givings.clear();
         self.leave_outputs(shard);
         out.push(Effect::LostLeadership(shard));
         out.push(Effect::Evict { shard, leads: false });

@@ -23,9 +23,6 @@ const FULL_PAUSE: Duration = Duration::from_millis(500);
 /// How long a disk is left alone that has too much to do.
 const OVERLOADED_PAUSE: Duration = Duration::from_millis(20);
 
-/// Changes of the next batch above which no more of a state is pulled: the packs of some tens of parts.
-const BEHIND_CHANGES: usize = 16 * 1024;
-
 /// What is on its way to the disk, and what comes next.
 #[derive(Default)]
 pub(super) struct Writer {
@@ -163,9 +160,10 @@ impl Writer {
         self.writing.as_ref().is_some_and(|writing| writing.full)
     }
 
-    /// Whether so many changes wait for the disk that what can wait should.
-    pub(super) fn is_behind(&self) -> bool {
-        self.next.batch.changes.len() > BEHIND_CHANGES
+    /// Names what is given to the disk, so that its answer finds back.
+    pub(super) const fn next_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -183,8 +181,7 @@ impl Engine {
         }
         let Some((batch, mut pending)) = self.writer.take(now) else { return };
         let batch = Arc::new(batch);
-        self.writer.number += 1;
-        let number = self.writer.number;
+        let number = self.writer.next_number();
         if self.sabotage == Sabotage::AcknowledgeBeforeSync {
             for (shard, progress) in pending.numbers.drain(..) {
                 if let Some(group) = self.groups.get_mut(&shard) {
@@ -205,7 +202,7 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let Some(writing) = self.writer.writing.as_mut().filter(|writing| writing.number == number) else {
-            return;
+            return self.loaded(now, number, result, out);
         };
         match result {
             Ok(()) => {}

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use gritmesh_actor::{AnyActivation, Gate, Header, Outgoing, Payload, ReleaseGuard, Submission};
 use gritmesh_runtime::{
-    ActorAddress, Batch, Clock, Failure, FailureCode, Instant, NodeId, SendError, ShardId, Snapshot, Tag,
-    TrafficClass,
+    ActorAddress, Batch, Clock, Failure, FailureCode, Instant, NodeId, SendError, ShardId, Tag, TrafficClass,
 };
 use gritmesh_shard::{PendingMessage, PendingReminder};
 
 use super::Node;
+use super::bulk::BulkTask;
 use crate::control::Control;
 use crate::driver::Perform;
 use crate::engine::{Caller, Counted, Engine, Routes};
@@ -45,8 +45,8 @@ pub(crate) enum Deferred {
     Fire { shard: ShardId, reminder: Arc<PendingReminder>, skip: bool },
     /// Pause an actor that keeps failing.
     Pause { actor: ActorAddress, reason: String },
-    /// Read a part of a shard's state and send it.
-    SendChunk { to: NodeId, shard: ShardId, index: u64, request: Vec<u8>, snapshot: Snapshot },
+    /// Read or check a part of a shard's state.
+    Bulk(Box<BulkTask>),
     /// Bring actors out of memory that another node hosts now.
     Reconcile(Arc<Routes>),
 }
@@ -92,9 +92,7 @@ impl Node {
             Deferred::Forward(outgoing) => self.forward(outgoing),
             Deferred::Fire { shard, reminder, skip } => self.fire(shard, reminder, skip),
             Deferred::Pause { actor, reason } => self.pause(actor, &reason),
-            Deferred::SendChunk { to, shard, index, request, snapshot } => {
-                self.send_chunk(to, (shard, index), request, &*snapshot);
-            }
+            Deferred::Bulk(task) => self.run_bulk(*task),
             Deferred::Reconcile(routes) => {
                 let me = self.info.node_id;
                 for part in 0..self.directory.partitions() {
@@ -241,28 +239,46 @@ impl Perform<Engine> for Node {
     }
 
     fn persist(&self, effects: &mut Vec<engine::Effect>) {
-        for effect in effects.extract_if(.., |effect| matches!(effect, engine::Effect::Write { .. })) {
-            let engine::Effect::Write { engine, number, batch } = effect else { continue };
+        use engine::Effect;
+        let is_for_disk = |effect: &mut Effect| matches!(effect, Effect::Write { .. } | Effect::Load { .. });
+        let done = |engine: u8, number| {
             let node = self.weak.clone();
-            let done = Box::new(move |result| {
+            Box::new(move |result| {
                 if let Some(node) = node.upgrade() {
-                    node.engines[usize::from(engine)]
-                        .post(&node, engine::Event::Persisted { number, result });
+                    let event = engine::Event::Persisted { number, result };
+                    node.engines[usize::from(engine)].post(&node, event);
                 }
-            });
-            self.environment.disk.write(batch, done);
+            })
+        };
+        for effect in effects.extract_if(.., is_for_disk) {
+            match effect {
+                Effect::Write { engine, number, batch } => {
+                    self.environment.disk.write(batch, done(engine, number));
+                }
+                Effect::Load { engine, number, rows } => {
+                    self.environment.disk.load(rows, done(engine, number));
+                }
+                _ => unreachable!("only what is for the disk was taken out"),
+            }
         }
     }
 
     fn perform(&self, effect: engine::Effect, deferred: &mut Vec<Deferred>) {
         use engine::Effect;
         match effect {
-            Effect::Write { .. } => unreachable!("what is written was taken out before"),
+            Effect::Write { .. } | Effect::Load { .. } => {
+                unreachable!("what is written was taken out before")
+            }
             Effect::Send { to, slot, body } => self.send_call(to, slot, &body),
             Effect::SendConsensus { to, body } => self.network_send(TrafficClass::Consensus, to, &body),
             Effect::SendBulk { to, bulk } => self.network_send(TrafficClass::Bulk, to, &bulk.to_bytes()),
-            Effect::SendChunk { to, shard, index, request, snapshot } => {
-                deferred.push(Deferred::SendChunk { to, shard, index, request, snapshot });
+            Effect::GiveChunk { to, part, number, request, cursor, snapshot } => {
+                let task = BulkTask::Give { to, part, number, request, cursor, snapshot };
+                deferred.push(Deferred::Bulk(Box::new(task)));
+            }
+            Effect::Check { shard, pull, assembly, chunk } => {
+                let assembly = Box::new(assembly);
+                deferred.push(Deferred::Bulk(Box::new(BulkTask::Check { shard, pull, assembly, chunk })));
             }
             Effect::Redirect { to, place } => self.send_redirect(to, place),
             Effect::Deliver(submission) => self.deliver(submission, deferred),

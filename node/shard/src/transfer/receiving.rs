@@ -1,6 +1,7 @@
 //! The replica's side: what it asks for, and what it takes.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use bytes::Bytes;
 use gritmesh_runtime::{Change, Reads, Table, Token};
@@ -8,7 +9,7 @@ use gritmesh_store::ObjectId;
 
 use super::{
     Chunk, Cursor, Item, NextPack, ROW_TABLES, ROWS_BYTES_MAX, SCANNED_STEPS_MAX, TransferRequest,
-    WINDOW_HEADS_MAX,
+    WINDOW_HEADS_MAX, is_within,
 };
 use crate::StateError;
 use crate::keys::{self, ActorKey};
@@ -28,6 +29,10 @@ pub struct Assembly {
     rows_bytes: usize,
     /// The table and key of the last row: they come in order, each once.
     last: Option<(usize, Bytes)>,
+    /// Heads of an earlier state of which all packs came: what is lacked is what is behind these.
+    pulled: BTreeMap<Vec<u8>, ObjectId>,
+    /// Up to where the last request named heads, if there was one.
+    named: Option<Option<Vec<u8>>>,
 }
 
 /// An actor whose packs are coming.
@@ -52,14 +57,38 @@ impl Assembly {
     /// The state of a range of tokens, both included.
     pub fn new(tokens: (Token, Token)) -> Self {
         let cursor = Some(Cursor::first(tokens));
-        Self { tokens, cursor, current: None, rows: Vec::new(), rows_bytes: 0, last: None }
+        let (pulled, named) = (BTreeMap::new(), None);
+        Self { tokens, cursor, current: None, rows: Vec::new(), rows_bytes: 0, last: None, pulled, named }
+    }
+
+    /// Begins with a later state of the same shard. The packs that came are not asked for again.
+    pub fn restart(mut self) -> Self {
+        let unfinished = self.current.take().map(|current| current.actor);
+        let mut pulled = self.pulled;
+        for row in self.rows {
+            let Change::Put { table: Table::Head, key, value } = row else { continue };
+            if unfinished.as_ref().is_none_or(|actor| actor.as_bytes() != key) {
+                let row = HeadRow::decode(value.to_vec()).expect("the row was read when it came");
+                pulled.insert(key, row.id);
+            }
+        }
+        Self { pulled, ..Self::new(self.tokens) }
+    }
+
+    /// Whether the leader has to be asked before it can go on.
+    pub fn has_to_ask(&self) -> bool {
+        match (&self.cursor, &self.named) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(cursor), Some(end)) => !is_within(cursor, end.as_deref()),
+        }
     }
 
     /// What to ask for next; `None` when everything is there.
     ///
     /// # Errors
     /// If the own disk cannot be read.
-    pub fn request(&self, reads: &dyn Reads) -> Result<Option<TransferRequest>, StateError> {
+    pub fn request(&mut self, reads: &dyn Reads) -> Result<Option<TransferRequest>, StateError> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
         let range = keys::token_range(self.tokens.0, self.tokens.1);
         let from = match cursor {
@@ -73,14 +102,32 @@ impl Assembly {
             }
             _ => Vec::new(),
         };
-        let end = rows.get(WINDOW_HEADS_MAX).map(|(key, _)| key.clone());
         let known =
             |(key, row): (Vec<u8>, Vec<u8>)| Ok((ActorKey::read(key.into())?, HeadRow::decode(row)?.id));
-        let heads: Result<_, StateError> = rows.into_iter().take(WINDOW_HEADS_MAX).map(known).collect();
-        Ok(Some(TransferRequest { tokens: self.tokens, cursor: cursor.clone(), heads: heads?, end }))
+        let heads: Result<BTreeMap<_, _>, StateError> = rows.into_iter().map(known).collect();
+        let mut heads = heads?;
+        if let Some(from) = from {
+            let bounds = (Bound::Included(from), Bound::Unbounded);
+            for (key, id) in self.pulled.range::<[u8], _>(bounds).take(WINDOW_HEADS_MAX + 1) {
+                heads.insert(ActorKey::read(key.clone().into())?, *id);
+            }
+        }
+        let mut heads: Vec<_> = heads.into_iter().collect();
+        let end = heads.get(WINDOW_HEADS_MAX).map(|(actor, _)| actor.as_bytes().to_vec());
+        heads.truncate(WINDOW_HEADS_MAX);
+        self.named = Some(end.clone());
+        Ok(Some(TransferRequest { tokens: self.tokens, cursor: cursor.clone(), heads, end }))
     }
 
-    /// Takes a chunk. The changes are rows of objects, to be written before the next chunk is taken.
+    /// The head of which this replica has all packs.
+    fn known(&self, actor: &ActorKey, reads: &dyn Reads) -> Result<Option<ObjectId>, StateError> {
+        match self.pulled.get(actor.as_bytes()) {
+            Some(id) => Ok(Some(*id)),
+            None => Ok(read_head(actor, reads)?.map(|row| row.id)),
+        }
+    }
+
+    /// Takes a chunk. The changes are rows of objects, to be written before [`Self::finish`]'s are.
     ///
     /// # Errors
     /// If anything in it is wrong. The transfer cannot go on.
@@ -121,10 +168,10 @@ impl Assembly {
     fn head(&mut self, actor: ActorKey, row: Bytes, reads: &dyn Reads) -> Result<(), StateError> {
         self.end_packs()?;
         let HeadRow { id: head, number, .. } = HeadRow::decode(row.clone())?;
-        let expected = match read_head(&actor, reads)? {
-            Some(known) if known.id == head => Expected::Nothing,
+        let expected = match self.known(&actor, reads)? {
+            Some(known) if known == head => Expected::Nothing,
             None if number <= SCANNED_STEPS_MAX => Expected::All { steps: BTreeMap::new() },
-            known => Expected::Chain { known: known.map(|known| known.id), next: Some(head), number },
+            known => Expected::Chain { known, next: Some(head), number },
         };
         self.keep(Table::Head, 0, Bytes::copy_from_slice(actor.as_bytes()), row)?;
         self.current = Some(Current { actor, head, expected });

@@ -1,7 +1,9 @@
 //! The leader's side: the next chunk of its state.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
-use gritmesh_runtime::{Reads, Table};
+use gritmesh_runtime::{KeyValue, Reads, Table};
 use gritmesh_store::{ObjectId, Pack};
 
 use super::{CHUNK_BYTES_MAX, Chunk, Cursor, Item, NextPack, ROW_TABLES, SCANNED_STEPS_MAX, TransferRequest};
@@ -13,22 +15,41 @@ use crate::rows::HeadRow;
 /// Rows that are read at once. With the largest packs that is 64 MiB, which only a hostile actor would cause.
 const SCAN_ROWS: usize = 64;
 
-/// The next chunk for a replica, from one fixed state of the leader's disk.
+/// Rows of objects that are read at once: at first, and in view of those before them as many as the chunk may take.
+/// What is read and does not fit is read again for the next chunk.
+const FIRST_OBJECTS: usize = 16;
+const OBJECTS_MIN: usize = 4;
+const OBJECTS_MAX: usize = 128;
+
+/// A chunk for a replica, from one fixed state of the leader's disk: what follows the cursor.
 ///
 /// # Errors
 /// If that cannot be read, or an object of it is damaged.
-pub fn next_chunk(reads: &dyn Reads, request: &TransferRequest) -> Result<Chunk, StateError> {
-    chunk_of(reads, request, CHUNK_BYTES_MAX)
+pub fn next_chunk(
+    reads: &dyn Reads,
+    request: &TransferRequest,
+    cursor: &Cursor,
+) -> Result<Chunk, StateError> {
+    chunk_of(reads, request, cursor, CHUNK_BYTES_MAX)
 }
 
 /// A chunk of about so many bytes.
 pub(super) fn chunk_of(
     reads: &dyn Reads,
     request: &TransferRequest,
+    cursor: &Cursor,
     bytes_max: usize,
 ) -> Result<Chunk, StateError> {
-    let mut sending = Sending { reads, request, items: Vec::new(), bytes: 0, bytes_max };
-    let mut cursor = Some(request.cursor.clone());
+    let mut sending = Sending {
+        reads,
+        request,
+        items: Vec::new(),
+        bytes: 0,
+        bytes_max,
+        heads: Ahead::default(),
+        objects: Ahead::default(),
+    };
+    let mut cursor = Some(cursor.clone());
     while let Some(here) = cursor {
         let next = match here {
             Cursor::Heads { from } => sending.heads(from)?,
@@ -57,29 +78,76 @@ struct Sending<'a> {
     items: Vec<Item>,
     bytes: usize,
     bytes_max: usize,
+    heads: Ahead,
+    objects: Ahead,
+}
+
+/// Rows of a table that were read at once and are used one by one: opening an iterator for each actor would cost
+/// more than the rows of a small one.
+#[derive(Default)]
+struct Ahead {
+    rows: VecDeque<KeyValue>,
+    /// The range in which there are no other rows.
+    from: Vec<u8>,
+    to: Vec<u8>,
+    /// How many rows were read, and their bytes.
+    read: usize,
+    read_bytes: usize,
+}
+
+impl Ahead {
+    /// The first row from a key on, if it is before `end`; `limit` of them are read when there are none ahead.
+    fn next(
+        &mut self,
+        reads: &dyn Reads,
+        table: Table,
+        (from, end, last): (&[u8], &[u8], &[u8]),
+        limit: impl FnOnce(&Self) -> usize,
+    ) -> Result<Option<KeyValue>, StateError> {
+        if from < self.from.as_slice() {
+            self.rows.clear();
+            self.to.clear();
+        }
+        while self.rows.front().is_some_and(|(key, _)| key.as_slice() < from) {
+            self.rows.pop_front();
+        }
+        if self.rows.is_empty() {
+            let begin = from.max(&self.to).to_vec();
+            if begin.as_slice() >= end {
+                return Ok(None);
+            }
+            let limit = limit(self);
+            self.rows = reads.scan(table, &begin..last, limit)?.into();
+            self.to = match self.rows.back() {
+                Some((key, _)) if self.rows.len() >= limit => behind(key),
+                _ => last.to_vec(),
+            };
+            self.from = from.to_vec();
+            self.read += self.rows.len();
+            self.read_bytes += self.rows.iter().map(|(key, row)| key.len() + row.len()).sum::<usize>();
+        }
+        let is_before = self.rows.front().is_some_and(|(key, _)| key.as_slice() < end);
+        Ok(if is_before { self.rows.pop_front() } else { None })
+    }
 }
 
 impl Sending<'_> {
-    /// The next head.
-    fn heads(&mut self, from: Vec<u8>) -> Result<Next, StateError> {
+    /// Heads, up to one whose packs are lacked.
+    fn heads(&mut self, mut from: Vec<u8>) -> Result<Next, StateError> {
         let range = keys::token_range(self.request.tokens.0, self.request.tokens.1);
         let end = self.request.end.as_ref().unwrap_or(&range.end);
-        let rows =
-            if from < *end { self.reads.scan(Table::Head, &from..end, SCAN_ROWS)? } else { Vec::new() };
-        let is_last = rows.len() < SCAN_ROWS;
-        for (key, row) in rows {
-            let next = Cursor::Heads { from: key.clone() };
-            let actor = ActorKey::read(key.into())?;
+        while let Some((key, row)) =
+            self.heads.next(self.reads, Table::Head, (&from, end, end), |_| SCAN_ROWS)?
+        {
+            let actor = ActorKey::read(key.clone().into())?;
             let HeadRow { id: head, number, .. } = HeadRow::decode(row.clone())?;
             if !self.add(Item::Head { actor: actor.clone(), row: row.into() }) {
-                return Ok(Next::Later(next));
+                return Ok(Next::Later(Cursor::Heads { from: key }));
             }
             if let Some(next) = self.first_pack(&actor, head, number) {
                 return Ok(Next::Now(Some(Cursor::Packs { actor, head, next })));
             }
-        }
-        if let (false, Some(Item::Head { actor, .. })) = (is_last, self.items.last()) {
-            return Ok(Next::Now(Some(Cursor::Heads { from: behind(actor.as_bytes()) })));
+            from = behind(&key);
         }
         match &self.request.end {
             // What the replica has behind its window it says in the next request.
@@ -135,25 +203,30 @@ impl Sending<'_> {
         let address = actor.address()?;
         let (_, end) = keys::starting_with(&actor.as_bytes()[..TOKEN_BYTES]);
         let end = if end.is_empty() { vec![u8::MAX; TOKEN_BYTES + ID_BYTES + 1] } else { end };
+        let range = keys::token_range(self.request.tokens.0, self.request.tokens.1);
+        // A replica that has nothing lacks the packs of the next actors too.
+        let last = if self.request.heads.is_empty() { range.end.max(end.clone()) } else { end.clone() };
         let mut from = keys::object(actor.token(), &from);
         loop {
-            let rows = self.reads.scan(Table::Object, &from..&end, SCAN_ROWS)?;
-            let Some((last, _)) = rows.last() else { return Ok(None) };
-            from = behind(last);
-            for (key, row) in rows {
-                // The places of objects within packs are found anew by whoever gets the packs.
-                if row.len() == ID_BYTES {
-                    continue;
-                }
-                let id = key[TOKEN_BYTES..].try_into().map(ObjectId::from_bytes);
-                let id = id.map_err(|_| StateError::Malformed { what: "the key of an object" })?;
-                let damaged = StateError::Damaged { token: actor.token(), id, missing: false };
-                let pack = Pack::open(row, false).map_err(|_| damaged.clone())?;
-                let step = pack.step().map_err(|_| damaged)?;
-                let is_own = step.actor_key() == address.as_key();
-                if is_own && !self.add(Item::Pack(Bytes::from_owner(pack.bytes().clone()))) {
-                    return Ok(Some(id));
-                }
+            let room = self.bytes_max.saturating_sub(self.bytes);
+            let limit = |ahead: &Ahead| match ahead.read_bytes.checked_div(ahead.read) {
+                Some(average) => (room / average.max(1)).clamp(OBJECTS_MIN, OBJECTS_MAX),
+                None => FIRST_OBJECTS,
+            };
+            let next = self.objects.next(self.reads, Table::Object, (&from, &end, &last), limit)?;
+            let Some((key, row)) = next else { return Ok(None) };
+            from = behind(&key);
+            // The places of objects within packs are found anew by whoever gets the packs.
+            if row.len() == ID_BYTES {
+                continue;
+            }
+            let id = key[TOKEN_BYTES..].try_into().map(ObjectId::from_bytes);
+            let id = id.map_err(|_| StateError::Malformed { what: "the key of an object" })?;
+            let damaged = StateError::Damaged { token: actor.token(), id, missing: false };
+            let step = Pack::peek(&row).map_err(|_| damaged)?;
+            let is_own = step.actor_key() == address.as_key();
+            if is_own && !self.add(Item::Pack(row.into())) {
+                return Ok(Some(id));
             }
         }
     }

@@ -65,7 +65,7 @@ fn transfer(from: &Tables, to: &Tables, chunk_bytes: usize) -> Result<Vec<Vec<u8
     let mut written = Vec::new();
     while let Some(request) = assembly.request(to)? {
         let request = TransferRequest::decode(request.encode().into())?;
-        let chunk = chunk_of(from, &request, chunk_bytes)?;
+        let chunk = chunk_of(from, &request, &request.cursor, chunk_bytes)?;
         let chunk = Chunk::decode(chunk.encode().into())?;
         let changes = assembly.take(chunk, to)?;
         to.write(&changes);
@@ -76,6 +76,32 @@ fn transfer(from: &Tables, to: &Tables, chunk_bytes: usize) -> Result<Vec<Vec<u8
     }
     to.write(&assembly.finish());
     Ok(written)
+}
+
+/// As [`transfer`], by one request for as many chunks as it covers, up to a limit.
+fn stream(
+    (from, to): (&Tables, &Tables),
+    mut assembly: Assembly,
+    chunk_bytes: usize,
+    mut limit: usize,
+) -> Result<(Assembly, usize), StateError> {
+    let mut packs = 0;
+    while let Some(request) = assembly.request(to)? {
+        let mut cursor = Some(request.cursor.clone());
+        while let Some(here) = cursor.take_if(|cursor| request.covers(cursor)) {
+            if limit == 0 {
+                return Ok((assembly, packs));
+            }
+            limit -= 1;
+            let chunk = chunk_of(from, &request, &here, chunk_bytes)?;
+            packs += chunk.items.iter().filter(|item| matches!(item, Item::Pack(_))).count();
+            cursor = chunk.next.clone();
+            let changes = assembly.take(chunk, to)?;
+            to.write(&changes);
+        }
+        assert!(assembly.is_complete() || assembly.has_to_ask());
+    }
+    Ok((assembly, packs))
 }
 
 /// Everything but how far the log is applied, which the log's own snapshot says.
@@ -116,6 +142,31 @@ proptest! {
     }
 
     #[test]
+    fn a_later_state_is_pulled_on_top_of_what_came_of_an_earlier_one(
+        steps in prop::collection::vec(any::<(u8, u16)>(), 1..60),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 2),
+        taken in 0..40_usize,
+        chunk_bytes in prop_oneof![Just(1), 500..3_000_usize],
+    ) {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(steps.len() + 1)).collect();
+        cuts.sort_unstable();
+        let (before, middle) = history(&steps[..cuts[1]], cuts[0]);
+        let (_, after) = history(&steps, 0);
+        let whole = stream((&middle, &before.copy()), Assembly::new(ALL), chunk_bytes, usize::MAX).unwrap().1;
+        let (assembly, first) = stream((&middle, &before), Assembly::new(ALL), chunk_bytes, taken).unwrap();
+        let is_complete = assembly.is_complete();
+        let scratch = before.copy();
+        let all = stream((&after, &scratch), Assembly::new(ALL), chunk_bytes, usize::MAX).unwrap().1;
+        let (assembly, rest) = stream((&after, &before), assembly.restart(), chunk_bytes, usize::MAX).unwrap();
+        before.write(&assembly.finish());
+        prop_assert_eq!(rows(&before), rows(&after));
+        prop_assert!(rest <= all, "{} packs came, and {} would have without the first {}", rest, all, first);
+        if is_complete {
+            prop_assert!(rest <= all - whole, "what came was sent again: {} of {}", rest, all);
+        }
+    }
+
+    #[test]
     fn changed_bytes_are_refused_or_harmless(
         at in any::<prop::sample::Index>(), flip in 1..=255_u8, cut in any::<bool>(), known in any::<bool>(),
     ) {
@@ -127,9 +178,9 @@ proptest! {
         let place = at.index(asked.len());
         asked[place] ^= flip;
         if let Ok(asked) = TransferRequest::decode(asked.into()) {
-            let _ = chunk_of(&*after, &asked, 4_000);
+            let _ = chunk_of(&*after, &asked, &asked.cursor, 4_000);
         }
-        let mut bytes = chunk_of(&*after, &request, 4_000).unwrap().encode();
+        let mut bytes = chunk_of(&*after, &request, &request.cursor, 4_000).unwrap().encode();
         let place = at.index(bytes.len());
         if cut { bytes.truncate(place) } else { bytes[place] ^= flip }
         let taken = Chunk::decode(bytes.into()).and_then(|chunk| assembly.take(chunk, &before));
@@ -174,8 +225,8 @@ fn heads_that_the_leader_does_not_know_are_gone_afterwards() {
 fn a_leader_that_lies_is_refused() {
     let steps: Vec<(u8, u16)> = (0..12).map(|number| (number % 3, u16::from(number) * 7)).collect();
     let (before, after) = history(&steps, 3);
-    let first = |assembly: &Assembly| assembly.request(&before).unwrap().unwrap();
-    let chunk = chunk_of(&*after, &first(&Assembly::new(ALL)), CHUNK_BYTES_MAX).unwrap();
+    let first = Assembly::new(ALL).request(&before).unwrap().unwrap();
+    let chunk = chunk_of(&*after, &first, &first.cursor, CHUNK_BYTES_MAX).unwrap();
     let refused = |items: Vec<Item>, next: Option<Cursor>| {
         Assembly::new(ALL).take(Chunk { items, next }, &before).unwrap_err().to_string()
     };

@@ -6,7 +6,7 @@ use gritmesh_runtime::{NodeId, ShardId, Table};
 use gritmesh_sharding::{MessageHeader, Replica, ReplicaOptions};
 
 use super::world::{ME, OTHER, Seen, THIRD, World, ZERO};
-use crate::engine::Event;
+use crate::engine::{Event, Part};
 use crate::wire::LogMessages;
 
 /// Logs that are cut soon, so that who lags needs the state.
@@ -264,11 +264,14 @@ fn hostile_input_changes_nothing() {
         world.handle(0, vec![Event::Consensus { from, messages: garbage }]);
         for index in [0, 7, u64::MAX] {
             let (shard, request) = (ShardId(index as u32), vec![3; 40]);
+            let part = Part { shard, index, stream: index };
             world.handle(
                 0,
                 vec![
-                    Event::Chunk { from, shard, index, chunk: vec![1, 2, 3] },
-                    Event::StateGone { shard, index },
+                    Event::Chunk { from, part, number: 0, chunk: vec![1, 2, 3] },
+                    Event::More { from, part, up_to: u32::MAX },
+                    Event::Given { to: from, part, next: None },
+                    Event::StateGone { from, shard, index },
                     Event::Evicted(ShardId(70_000)),
                     Event::Want { shard: ShardId(70_000), voters: vec![], leader: from },
                 ],

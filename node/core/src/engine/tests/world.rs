@@ -18,8 +18,9 @@ use gritmesh_store::ObjectId;
 use parking_lot::Mutex;
 
 use super::disk::MemoryDisk;
-use crate::engine::{Caller, Commit, Effect, Engine, Event, Routes, Start};
+use crate::engine::{Caller, Commit, Effect, Engine, Event, Part, Routes, Start};
 use crate::machine::Machine;
+use crate::node::check;
 use crate::options::Sabotage;
 use crate::wire::{Bulk, LogMessages, Place};
 
@@ -362,13 +363,20 @@ impl World {
                 return self.send(site, to, Packet::Log(body));
             }
             Effect::SendBulk { to, bulk } => return self.send(site, to, Packet::Bulk(bulk.to_bytes())),
-            Effect::SendChunk { to, shard, index, request, snapshot } => {
+            Effect::Load { number, rows, .. } => {
+                return here.writes.push_back((number, Batch::synced(rows.to_vec()).into()));
+            }
+            Effect::GiveChunk { to, part, number, request, cursor, snapshot } => {
                 self.chunks += 1;
-                let request =
-                    TransferRequest::decode(request.into()).expect("requests of engines are well formed");
-                let chunk = next_chunk(&*snapshot, &request).expect("a snapshot can be read").encode();
-                let bulk = Bulk::Chunk { shard: shard.0, index, chunk };
+                let chunk = next_chunk(&*snapshot, &request, &cursor).expect("a snapshot can be read");
+                next.push(Event::Given { to, part, next: chunk.next.clone() });
+                let Part { shard, index, stream } = part;
+                let bulk = Bulk::Chunk { shard: shard.0, index, stream, number, chunk: chunk.encode() };
                 return self.send(site, to, Packet::Bulk(bulk.to_bytes()));
+            }
+            Effect::Check { shard, pull, assembly, chunk } => {
+                let result = Box::new(check(assembly, chunk, &here.disk));
+                return next.push(Event::Checked { shard, pull, result });
             }
             Effect::Open { gate, result } => return gate(result),
             Effect::Lease { shard, until, .. } => {
@@ -446,11 +454,18 @@ impl World {
     /// What the node around the engine makes of an envelope.
     fn bulk(&mut self, site: usize, from: NodeId, bulk: Bulk) -> Option<Event> {
         Some(match bulk {
-            Bulk::Pull { shard, index, request } => {
-                Event::Pull { from, shard: ShardId(shard), index, request }
+            Bulk::Pull { shard, index, stream, up_to, request } => {
+                let request =
+                    TransferRequest::decode(request.into()).expect("requests of engines are well formed");
+                Event::Pull { from, part: Part { shard: ShardId(shard), index, stream }, up_to, request }
             }
-            Bulk::Chunk { shard, index, chunk } => Event::Chunk { from, shard: ShardId(shard), index, chunk },
-            Bulk::Gone { shard, index } => Event::StateGone { shard: ShardId(shard), index },
+            Bulk::More { shard, index, stream, up_to } => {
+                Event::More { from, part: Part { shard: ShardId(shard), index, stream }, up_to }
+            }
+            Bulk::Chunk { shard, index, stream, number, chunk } => {
+                Event::Chunk { from, part: Part { shard: ShardId(shard), index, stream }, number, chunk }
+            }
+            Bulk::Gone { shard, index } => Event::StateGone { from, shard: ShardId(shard), index },
             Bulk::Fetch { shard, token, id } => {
                 let pack = spare(&self.sites[site].disk, Token(token), &ObjectId::from_bytes(id)).ok()?;
                 self.send(

@@ -1,0 +1,160 @@
+//! The leader's side: snapshots, and the streams of those who pull from them.
+
+use std::sync::Arc;
+
+use gritmesh_runtime::{Instant, NodeId, ShardId, Snapshot};
+use gritmesh_shard::{Cursor, StateError, TransferRequest};
+use gritmesh_sharding::Replica;
+
+use super::{KEPT, PARTS_MAX};
+use crate::engine::Engine;
+use crate::engine::event::{Effect, Part};
+use crate::wire::Bulk;
+
+/// Snapshots of one shard that are kept at once: one for each replica that can be added at a time.
+const VIEWS_MAX: usize = 4;
+
+/// A fixed state of the disk, for a follower to pull.
+pub(in crate::engine) struct View {
+    pub(super) index: u64,
+    snapshot: Snapshot,
+    pub(super) until: Instant,
+}
+
+/// A stream of parts to one follower.
+pub(in crate::engine) struct Giving {
+    pub(super) index: u64,
+    stream: u64,
+    snapshot: Snapshot,
+    request: Arc<TransferRequest>,
+    /// Where the next part begins, and which one it is.
+    cursor: Cursor,
+    number: u32,
+    /// How many parts the follower has asked for.
+    up_to: u32,
+    /// Whether a part is being read.
+    busy: bool,
+}
+
+impl Giving {
+    /// The follower asks for so many in all. Nobody needs more of them at once than can be on their way.
+    fn grant(&mut self, up_to: u32) {
+        self.up_to = self.up_to.max(up_to.min(self.number.saturating_add(PARTS_MAX)));
+    }
+}
+
+impl Engine {
+    /// A follower needs state: a snapshot of the disk is kept for it.
+    pub(in crate::engine) fn offer_state(&mut self, now: Instant, shard: ShardId, to: NodeId) {
+        let Some(group) = self.groups.get_mut(&shard) else { return };
+        if group.views.len() >= VIEWS_MAX && !group.views.contains_key(&to) {
+            return group.replica.snapshot_failed(to);
+        }
+        let taken = self.disk.snapshot().map_err(StateError::from).and_then(|snapshot| {
+            let meta = Replica::read_snapshot(&*snapshot, shard)
+                .map_err(|_| StateError::Malformed { what: "the configuration of a shard" })?;
+            Ok((snapshot, meta))
+        });
+        match taken {
+            Ok((snapshot, Some(meta))) => {
+                group.views.insert(to, View { index: meta.index, snapshot, until: now + KEPT });
+                group.replica.snapshot_taken(meta.index, meta.term, meta.config);
+            }
+            Ok((_, None)) => group.replica.snapshot_failed(to),
+            Err(error) => {
+                tracing::warn!(%shard, %error, "no snapshot of the disk can be taken");
+                group.replica.snapshot_failed(to);
+            }
+        }
+        self.wake_by(now + KEPT);
+        self.dirty.insert(shard);
+    }
+
+    /// A peer asks for a state that was offered to it, from some place on.
+    pub(in crate::engine) fn pull(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        part: Part,
+        (request, up_to): (TransferRequest, u32),
+        out: &mut Vec<Effect>,
+    ) {
+        let Part { shard, index, stream } = part;
+        let gone = Effect::SendBulk { to: from, bulk: Bulk::Gone { shard: shard.0, index } };
+        let Some(group) = self.groups.get_mut(&shard) else { return out.push(gone) };
+        // Every follower may pull from any snapshot of that entry: they are all alike.
+        let view = group.views.values_mut().find(|view| view.index == index);
+        let is_new = !group.givings.contains_key(&from);
+        let Some(view) = view.filter(|_| !is_new || group.givings.len() < VIEWS_MAX) else {
+            return out.push(gone);
+        };
+        view.until = now + KEPT;
+        let (cursor, snapshot) = (request.cursor.clone(), view.snapshot.clone());
+        let (number, busy, request) = (0, false, Arc::new(request));
+        let mut giving = Giving { index, stream, snapshot, request, cursor, number, up_to: 0, busy };
+        giving.grant(up_to);
+        group.givings.insert(from, giving);
+        self.give(from, shard, out);
+    }
+
+    /// A peer has room for more parts.
+    pub(in crate::engine) fn more(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        part: Part,
+        up_to: u32,
+        out: &mut Vec<Effect>,
+    ) {
+        let Part { shard, index, stream } = part;
+        let Some(group) = self.groups.get_mut(&shard) else { return };
+        group.views.values_mut().filter(|view| view.index == index).for_each(|view| view.until = now + KEPT);
+        if let Some(giving) = group.givings.get_mut(&from)
+            && (giving.index, giving.stream) == (index, stream)
+        {
+            giving.grant(up_to);
+            self.give(from, shard, out);
+        }
+    }
+
+    fn give(&mut self, to: NodeId, shard: ShardId, out: &mut Vec<Effect>) {
+        let Some(group) = self.groups.get_mut(&shard) else { return };
+        let Some(giving) = group.givings.get_mut(&to) else { return };
+        if giving.busy || giving.number >= giving.up_to {
+            return;
+        }
+        giving.busy = true;
+        out.push(Effect::GiveChunk {
+            to,
+            part: Part { shard, index: giving.index, stream: giving.stream },
+            number: giving.number,
+            request: Arc::clone(&giving.request),
+            cursor: giving.cursor.clone(),
+            snapshot: Arc::clone(&giving.snapshot),
+        });
+    }
+
+    /// A part was sent; where it goes on, if it does.
+    pub(in crate::engine) fn given(
+        &mut self,
+        to: NodeId,
+        part: Part,
+        next: Option<Cursor>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(group) = self.groups.get_mut(&part.shard) else { return };
+        let Some(giving) = group.givings.get_mut(&to).filter(|giving| giving.stream == part.stream) else {
+            return;
+        };
+        match next.filter(|next| giving.request.covers(next)) {
+            Some(next) => {
+                giving.cursor = next;
+                giving.number = giving.number.saturating_add(1);
+                giving.busy = false;
+                self.give(to, part.shard, out);
+            }
+            // The next window of heads, or nothing more: the follower knows.
+            None => drop(group.givings.remove(&to)),
+        }
+    }
+}
