@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
+use gritmesh_runtime::Disk;
 use gritmesh_runtime::disk_conformance::{CASES, Subject};
-use gritmesh_runtime::{Batch, Disk};
 use gritmesh_store_rocksdb::RocksDisk;
 use tempfile::TempDir;
 
