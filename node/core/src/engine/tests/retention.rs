@@ -19,7 +19,10 @@ fn answer(world: &mut World, site: usize, id: &str, keys: u32) -> Vec<Told> {
         world.feed(site, [Event::Commit { shard: ZERO, commit }]);
         told
     };
-    (0..keys).map(commit).collect()
+    let told = (0..keys).map(commit).collect();
+    // The tables follow the log a little later.
+    world.pass(1_000);
+    told
 }
 
 fn second(world: &mut World, unix_ms: u64) {
