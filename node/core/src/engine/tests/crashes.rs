@@ -53,6 +53,7 @@ fn what_was_acknowledged_is_there_after_a_crash_at_any_batch() {
         assert!(steps >= acknowledged as u64, "batch {number}: {steps} steps, {acknowledged} acknowledged");
         let again = world.commit(0, &mut scribe, b"again");
         assert_eq!(*again.lock(), [Ok(())], "batch {number}");
+        world.pass(500);
         assert_eq!(world.steps(0, &id), steps + 1);
     }
     assert!(founded > 20);
