@@ -179,6 +179,10 @@ impl Replica {
         let voters = self.raw.apply_conf_change(&change.to_raft()).expect("our rules are the stricter ones");
         debug_assert!(raft_proto::conf_state_eq(&voters, &config.to_raft()), "one configuration");
         self.take_config(config, progress);
+        if self.leads() {
+            // Whoever does not know that the change is committed needs the old members for an election.
+            self.raw.ping();
+        }
     }
 
     /// Sends what may leave, and parks the rest.

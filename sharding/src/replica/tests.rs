@@ -131,6 +131,8 @@ fn three(seed: u64, options: ReplicaOptions) -> World {
     let mut world = World::new(seed, 4, plan);
     world.target = vec![0, 1, 2];
     world.run_until(Duration::from_secs(5), World::is_settled).expect("the shard grows");
+    // Until they know that it has, the others need the first node for an election.
+    world.run(Duration::from_millis(50));
     world
 }
 

@@ -303,4 +303,4 @@ fn byte_forms_are_pinned() {
 }
 
 const PINNED_MESSAGE: &str = "fe5cd33952bed5da";
-const PINNED_RECORDS: &str = "d3305b479e1472f3";
+const PINNED_RECORDS: &str = "8d6f90ed35f29a82";
