@@ -76,7 +76,8 @@ async fn echo(mut reader: impl AsyncRead + Unpin, mut writer: impl AsyncWrite + 
 /// Writes as many bytes as it is asked for.
 async fn flood(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
     let mut left = usize::try_from(stream.read_u64_le().await?)?;
-    let block = vec![7; FLOOD_BLOCK];
+    // Bytes that a disk cannot make smaller.
+    let block = crate::member::text(FLOOD_BLOCK, 0).into_bytes();
     while left > 0 {
         let part = left.min(block.len());
         stream.write_all(&block[..part]).await?;

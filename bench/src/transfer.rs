@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use gritmesh_runtime::{Change, Disk, DiskError, Table};
@@ -23,6 +23,8 @@ const FLOOD_BYTES: usize = 400_000_000;
 /// What goes to the disk at once, and how many of it may wait, as in a node.
 const LOAD_BYTES: usize = 8 << 20;
 const LOADS_WAITING: usize = 2;
+/// A process that hardly ran for so long is done.
+const QUIET: Duration = Duration::from_millis(500);
 
 pub(crate) fn measure(runs: usize) -> Result<()> {
     let mut figures = Figures::default();
@@ -73,11 +75,23 @@ fn transfer(bytes: usize, count: usize, calls: bool) -> Result<(Pulled, f64)> {
     let mut leader = Process::start(plan("leader", &[]))?;
     leader.ready()?;
     leader.fill(0, count, bytes)?;
+    quiet(leader.id())?;
     let before = cpu_seconds(leader.id())?;
     let mut replica = Process::start(plan("replica", &[leader.address()]))?;
     let pulled = replica.transferred(calls)?;
     let cpu = cpu_seconds(leader.id())? - before + cpu_seconds(replica.id())?;
     Ok((pulled, cpu))
+}
+
+/// Waits until a process has no more to do: what was filled in is still being sorted for a while.
+fn quiet(process: u32) -> Result<()> {
+    loop {
+        let before = cpu_seconds(process)?;
+        std::thread::sleep(QUIET);
+        if cpu_seconds(process)? - before < QUIET.as_secs_f64() / 20.0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Writes what comes over a stream as a node writes the objects of a state.

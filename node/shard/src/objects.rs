@@ -199,7 +199,12 @@ fn are_referred_to(pack: &Pack, entries: &[(ObjectKind, ObjectId)]) -> bool {
         beginnings[beginning / 64] |= 1 << (beginning % 64);
     }
     let mut found = vec![false; wanted.len()];
-    for entry in pack.iter() {
+    // Most bytes lie in blobs, which refer to little, so they are searched only for what is not found elsewhere.
+    let (blobs, others): (Vec<_>, Vec<_>) = pack.iter().partition(|entry| entry.kind == ObjectKind::Blob);
+    for entry in others.into_iter().chain(blobs) {
+        if !found.contains(&false) {
+            break;
+        }
         for place in entry.bytes.windows(ID_BYTES) {
             let beginning = usize::from(u16::from_le_bytes([place[0], place[1]]));
             if beginnings[beginning / 64] & (1 << (beginning % 64)) != 0

@@ -10,7 +10,7 @@
 //! ```text
 //!   replica                                     leader, on a snapshot of its disk
 //!   cursor, own heads of the window ──────────► known head: walk back to it │ unknown: all packs of the actor
-//!   checked packs: written at once  ◄────────── head, pack, pack, … head, pack …          ≤ 1 MiB, next cursor
+//!   checked packs: written at once  ◄────────── head, pack, pack, … head, pack …          ≤ 256 KiB, next cursor
 //!   rows: kept                      ◄────────── outbox, reminders, answers, letters, paused
 //!   end: one batch that empties the range and writes all rows
 //! ```
@@ -38,9 +38,9 @@ use crate::keys::ActorKey;
 pub use receiving::Assembly;
 pub use sending::next_chunk;
 
-/// Size of a chunk that is not exceeded but by its last item. A millisecond on the wire, and small enough that calls
-/// to the same peer do not wait for it.
-pub const CHUNK_BYTES_MAX: usize = 1024 * 1024;
+/// Size of a chunk that is not exceeded but by its only item. Below a millisecond on the wire and of a core, and small
+/// enough that calls to the same peer do not wait for it, or for the few that are on their way with it.
+pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
 /// Largest chunk that is taken: a full one with the largest row behind it.
 pub const CHUNK_BYTES_LIMIT: usize = CHUNK_BYTES_MAX + 2 * 1024 * 1024 + 64 * 1024;
 /// Heads that a replica names at once, at most. About 100 KiB.

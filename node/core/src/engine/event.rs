@@ -106,7 +106,7 @@ pub(crate) enum Event {
     /// A peer has room for more parts.
     More { from: NodeId, part: Part, up_to: u32 },
     /// A part was read and sent; where the next one begins.
-    Given { to: NodeId, part: Part, next: Option<Cursor> },
+    Given { to: NodeId, shard: ShardId, giving: u64, next: Option<Cursor> },
     /// A part of the state of a shard.
     Chunk { from: NodeId, part: Part, number: u32, chunk: Vec<u8> },
     /// What [`Effect::Check`] came to.
@@ -157,6 +157,7 @@ pub(crate) enum Effect {
     GiveChunk {
         to: NodeId,
         part: Part,
+        giving: u64,
         number: u32,
         request: Arc<TransferRequest>,
         cursor: Cursor,

@@ -37,7 +37,7 @@ pub(crate) use pulling::Checked;
 pub(super) use pulling::Incoming;
 
 /// Parts of a stream that are on their way or wait to be checked, at most: one is read, one travels, one is checked,
-/// and one more because they are not equally long. About 4 MiB.
+/// and one more because they are not equally long. About 1 MiB.
 const PARTS_MAX: u32 = 4;
 
 /// How long a leader keeps a snapshot that nobody pulls from, and a follower what it has pulled of a state that is

@@ -19,6 +19,7 @@ pub(crate) enum BulkTask {
     Give {
         to: NodeId,
         part: Part,
+        giving: u64,
         number: u32,
         request: Arc<TransferRequest>,
         cursor: Cursor,
@@ -91,9 +92,9 @@ impl Node {
         self.environment.spawn.spawn(Box::pin(async move {
             let Some(node) = node.upgrade() else { return };
             match task {
-                BulkTask::Give { to, part, number, request, cursor, snapshot } => {
+                BulkTask::Give { to, part, giving, number, request, cursor, snapshot } => {
                     let next = node.give_chunk(to, part, number, &*snapshot, (&request, &cursor));
-                    node.post(part.shard, Event::Given { to, part, next });
+                    node.post(part.shard, Event::Given { to, shard: part.shard, giving, next });
                 }
                 BulkTask::Check { shard, pull, assembly, chunk } => {
                     let result = Box::new(check(*assembly, chunk, &*node.environment.disk));

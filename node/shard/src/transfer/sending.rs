@@ -17,8 +17,8 @@ const SCAN_ROWS: usize = 64;
 
 /// Rows of objects that are read at once: at first, and in view of those before them as many as the chunk may take.
 /// What is read and does not fit is read again for the next chunk.
-const FIRST_OBJECTS: usize = 16;
-const OBJECTS_MIN: usize = 4;
+const FIRST_OBJECTS: usize = 4;
+const OBJECTS_MIN: usize = 2;
 const OBJECTS_MAX: usize = 128;
 
 /// A chunk for a replica, from one fixed state of the leader's disk: what follows the cursor.

@@ -272,7 +272,7 @@ fn hostile_input_changes_nothing() {
                 vec![
                     Event::Chunk { from, part, number: 0, chunk: vec![1, 2, 3] },
                     Event::More { from, part, up_to: u32::MAX },
-                    Event::Given { to: from, part, next: None },
+                    Event::Given { to: from, shard, giving: 1, next: None },
                     Event::StateGone { from, shard, index },
                     Event::Evicted(ShardId(70_000)),
                     Event::Want { shard: ShardId(70_000), voters: vec![], leader: from },

@@ -366,10 +366,11 @@ impl World {
             Effect::Load { number, rows, .. } => {
                 return here.writes.push_back((number, Batch::synced(rows.to_vec()).into()));
             }
-            Effect::GiveChunk { to, part, number, request, cursor, snapshot } => {
+            Effect::GiveChunk { to, part, giving, number, request, cursor, snapshot } => {
                 self.chunks += 1;
                 let chunk = next_chunk(&*snapshot, &request, &cursor).expect("a snapshot can be read");
-                next.push(Event::Given { to, part, next: chunk.next.clone() });
+                let shard = part.shard;
+                next.push(Event::Given { to, shard, giving, next: chunk.next.clone() });
                 let Part { shard, index, stream } = part;
                 let bulk = Bulk::Chunk { shard: shard.0, index, stream, number, chunk: chunk.encode() };
                 return self.send(site, to, Packet::Bulk(bulk.to_bytes()));

@@ -25,6 +25,8 @@ pub(in crate::engine) struct View {
 pub(in crate::engine) struct Giving {
     pub(super) index: u64,
     stream: u64,
+    /// Which one of this engine it is: a repeated request begins another one with the same name.
+    giving: u64,
     snapshot: Snapshot,
     request: Arc<TransferRequest>,
     /// Where the next part begins, and which one it is.
@@ -91,7 +93,10 @@ impl Engine {
         view.until = now + KEPT;
         let (cursor, snapshot) = (request.cursor.clone(), view.snapshot.clone());
         let (number, busy, request) = (0, false, Arc::new(request));
-        let mut giving = Giving { index, stream, snapshot, request, cursor, number, up_to: 0, busy };
+        self.givings += 1;
+        let (giving, up_to_now) = (self.givings, 0);
+        let mut giving =
+            Giving { index, stream, giving, snapshot, request, cursor, number, up_to: up_to_now, busy };
         giving.grant(up_to);
         group.givings.insert(from, giving);
         self.give(from, shard, out);
@@ -127,6 +132,7 @@ impl Engine {
         out.push(Effect::GiveChunk {
             to,
             part: Part { shard, index: giving.index, stream: giving.stream },
+            giving: giving.giving,
             number: giving.number,
             request: Arc::clone(&giving.request),
             cursor: giving.cursor.clone(),
@@ -138,12 +144,12 @@ impl Engine {
     pub(in crate::engine) fn given(
         &mut self,
         to: NodeId,
-        part: Part,
+        (shard, number): (ShardId, u64),
         next: Option<Cursor>,
         out: &mut Vec<Effect>,
     ) {
-        let Some(group) = self.groups.get_mut(&part.shard) else { return };
-        let Some(giving) = group.givings.get_mut(&to).filter(|giving| giving.stream == part.stream) else {
+        let Some(group) = self.groups.get_mut(&shard) else { return };
+        let Some(giving) = group.givings.get_mut(&to).filter(|giving| giving.giving == number) else {
             return;
         };
         match next.filter(|next| giving.request.covers(next)) {
@@ -151,7 +157,7 @@ impl Engine {
                 giving.cursor = next;
                 giving.number = giving.number.saturating_add(1);
                 giving.busy = false;
-                self.give(to, part.shard, out);
+                self.give(to, shard, out);
             }
             // The next window of heads, or nothing more: the follower knows.
             None => drop(group.givings.remove(&to)),

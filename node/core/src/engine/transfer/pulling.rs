@@ -14,11 +14,12 @@ use crate::engine::event::{Counted, Effect, Part};
 use crate::engine::groups::Installing;
 use crate::wire::Bulk;
 
-/// How long a follower waits for a part before it asks again.
+/// How long a follower waits for a part before it asks again, at first; each time twice as long, since what comes
+/// later than that would come in vain.
 const PULL_AGAIN: Duration = Duration::from_secs(2);
 
 /// How many times it asks before it gives up, and the leader has to offer its state anew.
-const PULLS_MAX: u32 = 10;
+const PULLS_MAX: u32 = 5;
 
 /// A state that comes from the leader.
 pub(in crate::engine) struct Incoming {
@@ -221,7 +222,7 @@ impl Engine {
         self.loads.streams += 1;
         (incoming.stream, incoming.arrived, incoming.up_to) = (self.loads.streams, 0, PARTS_MAX);
         incoming.waiting.clear();
-        incoming.ask_at = now + PULL_AGAIN;
+        incoming.ask_at = now + PULL_AGAIN * 2_u32.pow(incoming.asked);
         let (index, stream, up_to) = (incoming.meta.index, incoming.stream, PARTS_MAX);
         let bulk = Bulk::Pull { shard: shard.0, index, stream, up_to, request: request.encode() };
         out.push(Effect::SendBulk { to: incoming.from, bulk });
