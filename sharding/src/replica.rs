@@ -34,6 +34,7 @@ mod options;
 mod receive;
 mod reconfigure;
 mod record;
+mod remains;
 mod sleep;
 mod state;
 mod status;
@@ -54,6 +55,7 @@ use message::Forced;
 pub use message::{MessageError, MessageHeader};
 pub use options::{COMMAND_BYTES_MAX, ReplicaOptions, ReplicaSetup};
 pub use record::{FillError, LogCodec, RestoreError, Stored, Tombstone, WholeCommands};
+pub use remains::{Called, Remains};
 use sleep::Sleep;
 pub use status::{
     Committed, FollowerStatus, InstallError, Progress, ProposeError, ReconfigureError, Reconfigured,
@@ -110,6 +112,8 @@ pub struct Replica {
     install: Option<(NodeId, SnapshotMeta)>,
     /// Followers for which state was asked for.
     wanted: BTreeSet<ReplicaId>,
+    /// Members whose records are damaged, as they say.
+    lost: BTreeSet<ReplicaId>,
     /// Since when followers have been told to fetch state.
     offers: BTreeMap<ReplicaId, Instant>,
     /// All members have the log up to here.

@@ -335,6 +335,8 @@ impl Sim {
         match failure {
             Intervention::Crash(node) => self.crash(node.0),
             Intervention::Restart(node) => self.restart(node.0),
+            Intervention::Reboot(node) if self.world.is_running(*node) => self.restart(node.0),
+            Intervention::Reboot(_) => {}
             Intervention::Leave(node) => self.leave(node.0),
             Intervention::Return(node) => self.come_back(node.0),
             other => drop(self.world.apply(other)),

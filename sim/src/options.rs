@@ -85,7 +85,7 @@ pub struct DiskFaults {
     pub read_error: f64,
     /// Whether there is no room left: all batches but those that only remove fail.
     pub full: bool,
-    /// Probability that a bit flips in the value of an object or of a log entry when it is written.
+    /// Probability that a bit flips in the value of an object, a log entry or a field of a replica when it is written.
     #[serde(default)]
     pub flipped_bits: f64,
 }

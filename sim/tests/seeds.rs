@@ -102,3 +102,8 @@ fn an_answer_before_the_commit_is_caught() {
 fn a_forgotten_cursor_is_caught() {
     caught_by(Sabotage::ForgetCursor, "money_kept");
 }
+
+#[test]
+fn a_damaged_replica_that_is_never_replaced_is_caught() {
+    caught_by(Sabotage::KeepLostReplicas, "views_converge");
+}

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use gritmesh_runtime::{Change, Reads, ShardId};
+use gritmesh_shard::StateError;
 use gritmesh_sharding::{FillError, LogCodec};
 
 /// Translates between the logs and what a shard makes of their entries.
@@ -16,6 +17,9 @@ impl LogCodec for StepLog {
     }
 
     fn fill(&self, _: ShardId, stub: &[u8], disk: &dyn Reads) -> Result<Bytes, FillError> {
-        gritmesh_shard::fill(stub, disk).map_err(|error| FillError(error.to_string()))
+        gritmesh_shard::fill(stub, disk).map_err(|error| match error {
+            StateError::Disk(error) => FillError::Disk(error),
+            damage => FillError::Damaged(damage.to_string()),
+        })
     }
 }

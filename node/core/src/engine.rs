@@ -21,6 +21,7 @@
 //! What is where: `calls` routes, `groups` holds the shards, `pump` advances them, `writer` brings their records to
 //! the disk, `lazy` keeps those that can wait, `commits` keeps what waits for a commit, `serving` decides when actors
 //! of a shard may run, `moves` brings shards to where they should be, `transfer` brings lagging replicas up to date,
+//! `damage` sets replicas aside whose records are damaged,
 //! `takeover` reads what a new leader has to send, `outputs` sends what committed steps say, `retention` forgets
 //! answers that were kept long enough, `stopping` ends all of it.
 //!
@@ -29,6 +30,7 @@
 
 mod calls;
 mod commits;
+mod damage;
 mod event;
 mod groups;
 mod lazy;
@@ -56,6 +58,7 @@ use gritmesh_runtime::{Disk, Incarnation, Instant, NodeId, Seed, ShardId};
 use gritmesh_shard::{Delivery, DeliveryEffect, ReminderEffect, Reminders};
 use gritmesh_sharding::ReplicaOptions;
 
+use damage::Quarantined;
 pub(crate) use event::{Commit, Counted, Effect, Event, Part, Routes};
 use groups::Group;
 use parked::Parked;
@@ -78,6 +81,8 @@ pub(crate) struct Engine {
     engines: usize,
     routes: Option<Arc<Routes>>,
     groups: BTreeMap<ShardId, Group>,
+    /// Shards whose replica here is damaged.
+    quarantine: BTreeMap<ShardId, Quarantined>,
     /// Shards to be advanced at the end of the batch.
     dirty: BTreeSet<ShardId>,
     /// Not later than any shard wants to hear of the time.
@@ -160,6 +165,7 @@ impl Engine {
             engines,
             routes: None,
             groups: BTreeMap::new(),
+            quarantine: BTreeMap::new(),
             dirty: BTreeSet::new(),
             groups_due: Instant::MAX,
             writer: Writer::default(),
@@ -254,6 +260,7 @@ impl Machine for Engine {
             Event::Chunk { from, part, number, chunk } => self.chunk(now, from, part, (number, chunk), out),
             Event::Checked { shard, pull, result } => self.checked(now, shard, pull, *result, out),
             Event::Damaged { shard, damage } => self.damaged(shard, damage, out),
+            Event::FoundDamage { shard, why } => self.found_damage(now, shard, &why, out),
             Event::Repaired { shard, rows } => self.repaired(shard, rows, out),
             Event::StateGone { from, shard, index } => self.state_gone(now, from, shard, index),
             Event::Delivered { shard, message, result } => self.delivered(now, shard, &message, result),

@@ -51,6 +51,7 @@ pub(crate) struct Metrics {
     pub(crate) actors: Level,
     pub(crate) shards_serving: Level,
     pub(crate) replicas: Level,
+    pub(crate) damaged_replicas: Level,
     pub(crate) moves: Level,
     pub(crate) committed: Count,
     pub(crate) refused_steps: Count,
@@ -94,6 +95,10 @@ impl Metrics {
             actors: metric!("actors", "Actors in memory"),
             shards_serving: metric!("shards_serving", "Shards that this node serves"),
             replicas: metric!("replicas", "Replicas of shards that this node holds"),
+            damaged_replicas: metric!(
+                "damaged_replicas",
+                "Replicas on this node that are damaged and wait to be replaced"
+            ),
             moves: metric!(
                 "shard_moves",
                 "Shards that this node leads and that are not where they should be"

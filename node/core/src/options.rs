@@ -74,6 +74,8 @@ pub enum Sabotage {
     ReleaseBeforeCommit,
     /// What was read of other actors' messages is not remembered.
     ForgetCursor,
+    /// A replica that says that its records are damaged stays a member.
+    KeepLostReplicas,
 }
 
 impl Default for NodeOptions {

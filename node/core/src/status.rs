@@ -98,6 +98,8 @@ pub enum ShardState {
     Remote,
     /// Nobody is known to lead it.
     Leaderless,
+    /// Its replica here is damaged, and waits for the shard's leader to replace it.
+    Damaged,
 }
 
 /// Where an actor is, or would be.

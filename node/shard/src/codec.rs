@@ -17,6 +17,7 @@ use crate::StateError;
 use crate::command::{self, LOCATED_MAX, STEP, VERSION};
 use crate::flat::{Reader, Write};
 use crate::keys::{self, ID_BYTES, TOKEN_BYTES};
+use crate::objects::check_pack;
 
 /// Takes the packs out of an entry: what is left is for the log, the changes are for the same batch.
 ///
@@ -52,7 +53,7 @@ pub fn strip(entry: &Bytes) -> Result<(Vec<u8>, Vec<Change>), StateError> {
 /// Puts the packs back that [`strip`] took out. An entry that has them stays as it is.
 ///
 /// # Errors
-/// If the bytes are no entry, or a pack is missing from the disk.
+/// If the bytes are no entry, or a pack is missing from the disk or damaged.
 pub fn fill(stub: &[u8], reads: &dyn Reads) -> Result<Bytes, StateError> {
     let stub = Bytes::copy_from_slice(stub);
     let mut entry = Vec::with_capacity(stub.len() * 2);
@@ -73,6 +74,10 @@ pub fn fill(stub: &[u8], reads: &dyn Reads) -> Result<Bytes, StateError> {
         }
         let missing = StateError::Damaged { token: step.token, id: step.head, missing: true };
         let pack = reads.get(Table::Object, &keys::object(step.token, &step.head))?.ok_or(missing)?;
+        // From here it is sent to others as what was agreed on, and they do not compare it again.
+        if !matches!(check_pack(step.token, &pack), Ok((id, ..)) if id == step.head) {
+            return Err(StateError::Damaged { token: step.token, id: step.head, missing: false });
+        }
         entry.u32((step.body.len() + pack.len()) as u32);
         entry.u32(pack.len() as u32);
         entry.extend_from_slice(&step.body[4..]);

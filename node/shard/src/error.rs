@@ -49,6 +49,11 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// Whether something is not what it was when it was written, rather than that the disk refused.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Disk(error) if !matches!(error, DiskError::Corrupt { .. }))
+    }
+
     /// As a caller of an actor is told that cannot be loaded.
     pub fn into_failure(self) -> Failure {
         let code = match &self {

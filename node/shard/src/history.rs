@@ -65,6 +65,9 @@ pub trait Proposer: Send + Sync {
 
     /// An object cannot be read here: a peer may have it.
     fn damaged(&self, damage: Damage);
+
+    /// A record that is no object is damaged here.
+    fn found_damage(&self, token: Token, why: &str);
 }
 
 /// A command for the log, and what waits for it.

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gritmesh_runtime::{ActorAddress, Change, Reads, Table, Token};
+use gritmesh_runtime::{ActorAddress, Change, DiskError, Reads, Table, Token};
 use gritmesh_store::{GritError, ObjectError, ObjectId, ObjectKind, Objects, Pack, ReadError};
 
 use crate::codec::object_rows;
@@ -49,7 +49,11 @@ impl<'a> DiskObjects<'a> {
     pub fn pack_of(&self, id: &ObjectId) -> Result<Pack, StateError> {
         let row = self.row(id)?.ok_or_else(|| self.damaged(id, true))?;
         match <[u8; ID_BYTES]>::try_from(row.as_slice()) {
-            Ok(step) => self.pack(&ObjectId::from_bytes(step)),
+            // Whoever has the object whole gives the pack and its place: either of them may be what is wrong here.
+            Ok(step) => self.pack(&ObjectId::from_bytes(step)).map_err(|error| match error {
+                StateError::Damaged { missing, .. } => self.damaged(id, missing),
+                other => other,
+            }),
             Err(_) => self.pack(id),
         }
     }
@@ -60,7 +64,8 @@ impl<'a> DiskObjects<'a> {
             GritError::Read(ReadError::Missing(id)) => self.damaged(&id, true),
             GritError::Object { id, .. } => self.damaged(&id, false),
             GritError::Read(ReadError::Unavailable { .. }) => {
-                StateError::Disk(gritmesh_runtime::DiskError::Corrupt { detail: error.to_string() })
+                let source = Arc::new(std::io::Error::other(error.to_string()));
+                StateError::Disk(DiskError::Io { operation: "reading", path: "objects".into(), source })
             }
             GritError::Argument(ObjectError::TooLarge { what, size, limit }) => {
                 StateError::TooLarge { what, bytes: size as usize, limit: limit as usize }
@@ -70,7 +75,11 @@ impl<'a> DiskObjects<'a> {
     }
 
     fn row(&self, id: &ObjectId) -> Result<Option<Vec<u8>>, StateError> {
-        Ok(self.reads.get(Table::Object, &keys::object(self.token, id))?)
+        match self.reads.get(Table::Object, &keys::object(self.token, id)) {
+            // The database has found out before anybody could compare the hash.
+            Err(DiskError::Corrupt { .. }) => Err(self.damaged(id, false)),
+            row => Ok(row?),
+        }
     }
 
     const fn damaged(&self, id: &ObjectId, missing: bool) -> StateError {
@@ -136,8 +145,15 @@ impl<'a> StepObjects<'a> {
         &self.pack
     }
 
+    /// What a failure of a walk over these objects means. What only this step refers to lies in its pack alone, so where
+    /// that is not whole it is the step that has to be repaired.
     pub(crate) fn explain(&self, error: GritError) -> StateError {
-        self.disk.explain(error)
+        match self.disk.explain(error) {
+            StateError::Damaged { token, .. } if check_pack(token, self.pack.bytes().as_ref()).is_err() => {
+                StateError::Damaged { token, id: self.pack.step_id(), missing: false }
+            }
+            other => other,
+        }
     }
 }
 
@@ -224,8 +240,10 @@ fn are_referred_to(pack: &Pack, entries: &[(ObjectKind, ObjectId)]) -> bool {
 pub fn spare(reads: &dyn Reads, token: Token, id: &ObjectId) -> Result<Bytes, StateError> {
     let pack = DiskObjects::new(reads, token).pack_of(id)?;
     match pack.find(id) {
-        Some(_) => Ok(Bytes::copy_from_slice(pack.bytes())),
-        None => Err(StateError::Damaged { token, id: *id, missing: false }),
+        Some(_) if check_pack(token, pack.bytes().as_ref()).is_ok() => {
+            Ok(Bytes::copy_from_slice(pack.bytes()))
+        }
+        _ => Err(StateError::Damaged { token, id: *id, missing: false }),
     }
 }
 

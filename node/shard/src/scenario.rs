@@ -146,6 +146,8 @@ impl Proposer for Node {
         1
     }
 
+    fn found_damage(&self, _: Token, _: &str) {}
+
     fn damaged(&self, damage: Damage) {
         self.damages.lock().push(damage);
     }

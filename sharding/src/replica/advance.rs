@@ -143,6 +143,7 @@ impl Replica {
         self.config = config;
         let known = &self.config;
         self.learned.retain(|(replica, _)| known.member(*replica).is_none());
+        self.lost.retain(|replica| known.member(*replica).is_some());
     }
 
     fn apply(&mut self, entries: Vec<Entry>, leads: bool, progress: &mut Progress) {

@@ -95,14 +95,6 @@ impl Replica {
         record::read_tombstone(disk, shard)
     }
 
-    /// What can still be told of a replica that [`Replica::read`] found damaged, to bury it.
-    ///
-    /// # Errors
-    /// If not even its id can be read. Then only another node can take its place.
-    pub fn read_remains(disk: &dyn Reads, shard: ShardId) -> Result<Tombstone, RestoreError> {
-        record::read_remains(disk, shard)
-    }
-
     /// What removes a node's replica of a shard from the disk, and records that it was there, so that messages that
     /// come late do not bring it back. The state of the shard is the caller's to remove, in the same batch, and until
     /// that is written the caller has to remember the tombstone itself.
@@ -171,6 +163,7 @@ impl Replica {
             restored: None,
             install: None,
             wanted: BTreeSet::new(),
+            lost: BTreeSet::new(),
             offers: BTreeMap::new(),
             settled: 0,
             sleep: Sleep::new(now),

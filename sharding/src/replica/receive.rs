@@ -38,6 +38,7 @@ impl Replica {
         match message.body {
             Body::Ask => {}
             Body::Gone => self.hear_of_removal(asked.0, asked.1),
+            Body::Lost => self.hear_of_loss(asked.0),
             Body::Vote { .. } => self.hear_candidate(message),
             Body::TimeoutNow { round } => self.take_over(message, round),
             Body::HeartbeatAnswer { round, asleep, .. } => self.hear_follower(message, round, asleep),
@@ -101,6 +102,14 @@ impl Replica {
         if epoch > self.epoch() && self.node_of(from).is_some() {
             self.removed = true;
             self.dirty = true;
+        }
+    }
+
+    /// A replica has lost its records. The leader puts another one in its place, see [`Self::reconfigure`]; what the
+    /// others hear of it wakes them, and so a leader that sleeps.
+    fn hear_of_loss(&mut self, replica: ReplicaId) {
+        if self.leads() && self.config.member(replica).is_some() {
+            self.dirty |= self.lost.insert(replica);
         }
     }
 

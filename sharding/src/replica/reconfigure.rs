@@ -34,6 +34,9 @@ impl Replica {
         if self.config.joint {
             return Ok(if self.leave_joint() { Reconfigured::Proposed } else { Reconfigured::TransferFirst });
         }
+        if let Some(step) = self.next_removal() {
+            return Ok(self.propose_change(step));
+        }
         if let Some(step) = self.next_learner(&wanted) {
             return Ok(self.propose_change(step));
         }
@@ -51,6 +54,22 @@ impl Replica {
             return Ok(if goes { Reconfigured::TransferFirst } else { Reconfigured::Done });
         }
         Ok(self.propose_change(ReconfigureStep::EnterJoint { promote, remove }))
+    }
+
+    /// Whether a member has said that its records are damaged: [`Self::reconfigure`] is to be called, if only towards
+    /// the voters that there are.
+    pub fn has_lost_members(&self) -> bool {
+        self.leads() && !self.lost.is_empty()
+    }
+
+    /// The removal of a member whose records are damaged. It goes before anything else, and before a new one takes its
+    /// place: a node is a member once, and what it promised under its old id must not count any more.
+    fn next_removal(&self) -> Option<ReconfigureStep> {
+        let lost = self.lost.iter().find_map(|replica| self.config.member(*replica))?;
+        Some(match lost.role {
+            MemberRole::Learner => ReconfigureStep::RemoveLearner { replica: lost.replica },
+            _ => ReconfigureStep::EnterJoint { promote: Vec::new(), remove: vec![lost.replica] },
+        })
     }
 
     /// The learner to remove or to add, if one is too many or missing.
@@ -115,7 +134,9 @@ impl Replica {
     /// Hands leadership to the voter that has the most.
     fn hand_to_best(&mut self) {
         let matched = |replica: ReplicaId| self.raw.raft.prs().get(replica.0).map_or(0, |it| it.matched);
-        let stays = self.config.voters().filter(|member| member.replica != self.id);
+        let able =
+            |member: &&super::Member| member.replica != self.id && !self.lost.contains(&member.replica);
+        let stays = self.config.voters().filter(able);
         let best = stays.max_by_key(|member| (matched(member.replica), member.replica)).map(|it| it.node);
         if let Some(node) = best {
             self.transfer(self.now, node).expect("a leader may hand over to a voter");
@@ -131,7 +152,9 @@ impl Replica {
         if !self.is_leader() {
             return Err(TransferError::NotLeader);
         }
-        let voter = self.config.voters().find(|member| member.node == to && member.replica != self.id);
+        let able =
+            |member: &&super::Member| member.replica != self.id && !self.lost.contains(&member.replica);
+        let voter = self.config.voters().find(|member| member.node == to && able(member));
         let replica = voter.ok_or(TransferError::NotVoter { node: to })?.replica;
         self.see(now);
         self.wake(now);

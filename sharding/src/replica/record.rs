@@ -44,9 +44,15 @@ pub trait LogCodec: fmt::Debug + Send + Sync {
 }
 
 /// Why a command could not be put together again.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct FillError(pub String);
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FillError {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A part of it is missing, or is not what it was.
+    #[error("{0}")]
+    Damaged(String),
+}
 
 /// Commands lie in the log as they are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,6 +92,13 @@ pub enum RestoreError {
         /// In what way.
         what: &'static str,
     },
+}
+
+impl RestoreError {
+    /// Whether records are damaged, and will be the next time, rather than that the disk refused.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Disk(error) if !matches!(error, DiskError::Corrupt { .. }))
+    }
 }
 
 /// Fields of the Group table.
@@ -259,7 +272,11 @@ impl Records<'_> {
             stub.to_vec()
         } else {
             let filled = codec.fill(self.shard, stub, self.disk);
-            filled.map_err(|error| self.damaged(format_args!("log {index}"), error))?.into()
+            let wrong = |error| match error {
+                FillError::Disk(error) => RestoreError::Disk(error),
+                FillError::Damaged(what) => self.damaged(format_args!("log {index}"), what),
+            };
+            filled.map_err(wrong)?.into()
         };
         Ok(LogEntry { term, is_change, bytes }.into_raft(index))
     }
@@ -360,16 +377,16 @@ pub(super) fn read_tombstone(disk: &dyn Reads, shard: ShardId) -> Result<Option<
     Records { disk, shard }.field(Field::Tombstone, read)
 }
 
-/// What can still be told of a replica whose records are damaged.
-pub(super) fn read_remains(disk: &dyn Reads, shard: ShardId) -> Result<Tombstone, RestoreError> {
+/// The id and the configuration of a replica whose records are damaged, each if it can still be read.
+pub(super) fn read_remains(
+    disk: &dyn Reads,
+    shard: ShardId,
+) -> Result<(Option<ReplicaId>, Option<Config>), RestoreError> {
     let records = Records { disk, shard };
-    let replica =
-        records.field(Field::Identity, |reader| reader.u64().map(ReplicaId))?.unwrap_or(ReplicaId(0));
-    let epoch = match records.field(Field::Config, Config::read) {
-        Ok(config) => config.map_or(Epoch(0), |config| config.epoch),
-        // The id alone keeps it from coming back.
-        Err(RestoreError::Damaged { .. }) => Epoch(0),
-        Err(error) => return Err(error),
-    };
-    Ok(Tombstone { replica, epoch })
+    let sound = |error: RestoreError| if error.is_damage() { Ok(None) } else { Err(error) };
+    let identity = records.field(Field::Identity, |reader| reader.u64().map(ReplicaId)).or_else(sound)?;
+    let config = records
+        .field(Field::Config, Config::read)
+        .or_else(|error| if error.is_damage() { Ok(None) } else { Err(error) })?;
+    Ok((identity, config))
 }

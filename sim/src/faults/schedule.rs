@@ -10,6 +10,12 @@ use crate::world::{NodeIndex, Partition};
 /// Spans of one kind in a run, on average. More would leave no time between them to recover.
 const SPANS_PER_RUN: u64 = 6;
 
+/// Before this time no bits flip: most clusters have all their replicas by then.
+const FLIPS_AFTER: Duration = Duration::from_secs(5);
+
+/// How long after bits have flipped the node is killed and started again, at most.
+const REBOOT_AFTER: Duration = Duration::from_secs(3);
+
 /// A stretch of the safety phase in microseconds.
 #[derive(Clone, Copy)]
 struct Span {
@@ -172,12 +178,22 @@ fn draw_full_disks(draw: &mut Draw<'_>) {
     }
 }
 
-/// One disk at a time, so that of each thing that was written a replica stays whole.
+/// One disk in a run, so that of each thing that was written a replica stays whole.
 fn draw_flipped_bits(draw: &mut Draw<'_>) {
+    let node = draw.node();
+    let first = FLIPS_AFTER.as_micros() as u64;
     for span in draw.spans(Duration::from_secs(10)) {
-        let node = draw.node();
-        let per_million = 100 << draw.rng.below(8);
+        let span = Span { start: span.start.max(first), end: span.end };
+        if span.start >= span.end {
+            continue;
+        }
+        let per_million = 1_000 << draw.rng.below(9);
         draw.plan(span.start, Intervention::FlipBits { node, per_million });
         draw.plan(span.end, Intervention::FlipBits { node, per_million: 0 });
+        // What it has written it reads when it starts.
+        let reboot = span.start + draw.rng.below(span.end - span.start + REBOOT_AFTER.as_micros() as u64);
+        if draw.rng.chance(0.7) && reboot <= draw.micros {
+            draw.plan(reboot, Intervention::Reboot(node));
+        }
     }
 }

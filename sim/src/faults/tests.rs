@@ -22,12 +22,9 @@ fn a_plan_follows_from_its_seed_and_survives_being_written_down() {
 
 #[test]
 fn every_class_is_on_in_some_runs_and_off_in_others() {
-    // No seed draws flipped bits, see `Classes::from_seed`; the other classes are drawn.
-    let drawn = |name: &str| name != "flipped_bits";
     let as_bools = |classes: Classes| {
         let value = serde_json::to_value(classes).unwrap();
-        let classes = value.as_object().unwrap().iter().filter(|(name, _)| drawn(name));
-        classes.map(|(_, on)| on.as_bool().unwrap()).collect::<Vec<_>>()
+        value.as_object().unwrap().values().map(|on| on.as_bool().unwrap()).collect::<Vec<_>>()
     };
     let runs: Vec<Vec<bool>> =
         (0..100).map(|number| as_bools(Classes::from_seed(&Seed::from_number(number)))).collect();
@@ -44,6 +41,7 @@ fn what_begins_ends_within_the_safety_phase() {
         let plan = Plan::of_classes(&Seed::from_number(number), Classes::ALL, 5, MINUTE);
         let (mut down, mut left) = (BTreeSet::new(), BTreeSet::new());
         let (mut stalled, mut partitioned, mut flipping) = (0i32, false, None);
+        let mut flipped = BTreeSet::new();
         let mut last = 0;
         for planned in &plan.schedule {
             assert!(last <= planned.at_micros && planned.at() <= MINUTE);
@@ -58,7 +56,14 @@ fn what_begins_ends_within_the_safety_phase() {
                 Intervention::Partition(_) => assert!(!std::mem::replace(&mut partitioned, true)),
                 Intervention::Heal => partitioned = false,
                 Intervention::FlipBits { node, per_million: 0 } => assert_eq!(flipping.take(), Some(node)),
-                Intervention::FlipBits { node, .. } => assert_eq!(flipping.replace(node), None),
+                Intervention::FlipBits { node, .. } => {
+                    assert_eq!(flipping.replace(node), None);
+                    flipped.insert(node);
+                    assert!(
+                        flipped.len() == 1 && planned.at() >= Duration::from_secs(5),
+                        "one disk, and late"
+                    );
+                }
                 _ => {}
             }
         }

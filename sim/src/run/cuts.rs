@@ -59,6 +59,15 @@ pub(super) fn end(history: &mut History, sim: &Sim) {
     }
 }
 
+/// Whether each of these shards, of which there are some, has at least three voters, whose majority survives a bad disk.
+pub(super) fn have_three_voters(sim: &Sim, shards: impl Iterator<Item = u32>) -> bool {
+    let mut newest =
+        shards.map(|shard| configs(sim, shard).into_iter().max_by_key(|config| config.epoch)).peekable();
+    let has_three =
+        |config: Option<Config>| config.is_some_and(|config| !config.joint && config.voters().count() >= 3);
+    newest.peek().is_some() && newest.all(has_three)
+}
+
 /// The configurations of a shard that the disks know.
 fn configs(sim: &Sim, shard: u32) -> Vec<Config> {
     let on_disk = |node: u16| {

@@ -49,12 +49,15 @@ pub(super) struct Phases<'a> {
     disks: Disks,
     /// As of the last look.
     voters: Voters,
+    /// Whose disk has flipped bits.
+    flipped: BTreeSet<NodeIndex>,
 }
 
 impl<'a> Phases<'a> {
     pub(super) fn new(sim: &'a mut Sim, history: &'a Arc<Mutex<History>>, seed: Seed) -> Self {
         let (stalled_since, disks, voters) = (BTreeMap::new(), Disks::default(), Voters::new());
-        Self { sim, history, rng: seed.rng(), stalled_since, agreed: None, disks, voters }
+        let flipped = BTreeSet::new();
+        Self { sim, history, rng: seed.rng(), stalled_since, agreed: None, disks, voters, flipped }
     }
 
     /// Faults and calls, until the plan is done.
@@ -98,6 +101,14 @@ impl<'a> Phases<'a> {
                 cuts::begin(&mut self.history.lock(), self.sim, partition, shards);
             }
             Intervention::Heal => cuts::end(&mut self.history.lock(), self.sim),
+            Intervention::FlipBits { per_million: 1.., .. }
+                if !cuts::have_three_voters(self.sim, self.voters.keys().copied()) =>
+            {
+                return;
+            }
+            Intervention::FlipBits { node, per_million: 1.. } => {
+                self.flipped.insert(*node);
+            }
             _ => {}
         }
         self.sim.inject_failure(intervention);
@@ -118,7 +129,8 @@ impl<'a> Phases<'a> {
         self.rng = rng;
     }
 
-    /// Ends all faults, starts what is down, and waits until all nodes agree. Tells whether they do.
+    /// Ends all faults, starts what is down, and what has a bad disk, so that all that was damaged is found out. Then waits
+    /// until all nodes agree, and tells whether they do.
     pub(super) fn recovery(&mut self) -> bool {
         let now = self.sim.now();
         for node in std::mem::take(&mut self.stalled_since).into_iter() {
@@ -127,7 +139,7 @@ impl<'a> Phases<'a> {
         cuts::end(&mut self.history.lock(), self.sim);
         self.sim.world_mut().calm();
         for node in 0..self.sim.len() {
-            if !self.sim.world().is_running(NodeIndex(node)) {
+            if !self.sim.world().is_running(NodeIndex(node)) || self.flipped.contains(&NodeIndex(node)) {
                 self.sim.restart(node);
             }
         }
@@ -252,6 +264,11 @@ fn describe(sim: &Sim) -> String {
         };
         let members = node.view().active().count();
         text.push_str(&format!(" n{number} sees {members}, waits for {:?};", node.readiness().waits_for));
+        for shard in node.shard_statuses() {
+            if let Some(moving) = shard.moving {
+                text.push_str(&format!(" shard {}: {moving};", shard.shard));
+            }
+        }
     }
     text
 }

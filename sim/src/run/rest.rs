@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gritmesh_runtime::FailureCode;
 use gritmesh_shard::BACKOFF_MAX;
 
 use super::disks;
@@ -19,6 +20,10 @@ const LIVENESS_TIMEOUT: Duration = Duration::from_secs(5);
 /// while faults went on, with its spread, and some time to arrive.
 const REST_LIMIT: Duration = BACKOFF_MAX.saturating_add(Duration::from_secs(15));
 
+/// How many times an actor is asked where bits have flipped, once for each object that may have to be repaired first: a
+/// step, its state, two mailboxes, and one for the answer.
+const REPAIRS_MAX: u32 = 5;
+
 /// How often the disks are compared meanwhile.
 const REST_POLL: Duration = Duration::from_millis(250);
 
@@ -30,27 +35,39 @@ impl Phases<'_> {
         }
     }
 
-    /// Asks actors at once, and waits until all have answered.
-    fn all_answer(&mut self, through: u16, asked: Vec<((Kind, String), Option<Action>)>) {
-        let asked = asked.into_iter();
-        let numbers = self.at(through, |place| {
-            let ask = |((kind, id), action): ((Kind, String), _)| {
-                load::answer_now(place, (kind, &id), action, LIVENESS_TIMEOUT)
-            };
-            asked.map(ask).collect::<Vec<u64>>()
-        });
-        let Some(calls) = numbers else { return };
-        let history = self.history.clone();
-        let ended = |number: &u64| !history.lock().calls[*number as usize].ends.is_empty();
-        self.sim.run_until(2 * LIVENESS_TIMEOUT, |_| calls.iter().all(ended));
-        let mut history = self.history.lock();
-        for number in calls {
-            let call = &history.calls[number as usize];
-            let outcome = call.ends.first().map(|end| end.outcome);
-            if !matches!(outcome, Some(Ok(_))) {
-                let wrong = format!("{} through n{through}: {outcome:?}", call.actor);
-                history.not_served.push((self.sim.now(), wrong));
+    /// Asks actors at once, and waits until all have answered. Where bits have flipped some may have to be asked again:
+    /// an object that nobody has read since is found out, and repaired, by the call that fails.
+    fn all_answer(&mut self, through: u16, mut asked: Vec<((Kind, String), Option<Action>)>) {
+        let tries = if self.history.lock().bits_flip { REPAIRS_MAX } else { 1 };
+        for left in (0..tries).rev() {
+            let numbers = self.at(through, |place| {
+                let ask = |((kind, id), action): &((Kind, String), Option<Action>)| {
+                    load::answer_now(place, (*kind, id), action.clone(), LIVENESS_TIMEOUT)
+                };
+                asked.iter().map(ask).collect::<Vec<u64>>()
+            });
+            let Some(calls) = numbers else { return };
+            let history = self.history.clone();
+            let ended = |number: &u64| !history.lock().calls[*number as usize].ends.is_empty();
+            self.sim.run_until(2 * LIVENESS_TIMEOUT, |_| calls.iter().all(ended));
+            let mut again = Vec::new();
+            for (number, asked) in calls.into_iter().zip(asked) {
+                let mut history = history.lock();
+                let call = &history.calls[number as usize];
+                match call.ends.first().map(|end| end.outcome) {
+                    Some(Ok(_)) => {}
+                    Some(Err(FailureCode::ActivationFailed)) if left > 0 => again.push(asked),
+                    outcome => {
+                        let wrong = format!("{} through n{through}: {outcome:?}", call.actor);
+                        history.not_served.push((self.sim.now(), wrong));
+                    }
+                }
             }
+            if again.is_empty() {
+                return;
+            }
+            asked = again;
+            self.sim.advance(REST_POLL);
         }
     }
 

@@ -5,7 +5,7 @@
 //! batch without an earlier one, never half of one, which is what [`gritmesh_runtime::Disk`] promises. A batch that
 //! fails may have reached the disk all the same, as after a failed sync, unless the disk was full.
 //!
-//! Bits flip when a value of an object or of a log entry is written, and stay flipped. Of an object the reader gets
+//! Bits flip when a value of an object, a log entry or a field of a replica is written, and stay flipped. Of an object the reader gets
 //! what is there, since he checks its hash; of anything else the database would notice, so the read fails.
 //!
 //! Deliberately absent: latency of reads. Machines read on the thread that runs them, where no time passes.
@@ -174,7 +174,9 @@ impl State {
         }
         let mut flips = Vec::new();
         for (change, value) in batch.changes.iter().enumerate() {
-            let Change::Put { table: Table::Object | Table::Log, value, .. } = value else { continue };
+            let Change::Put { table: Table::Object | Table::Log | Table::Group, value, .. } = value else {
+                continue;
+            };
             if !value.is_empty() && self.disk_rng.chance(faults.flipped_bits) {
                 flips.push(Flip { change, bit: self.disk_rng.below(value.len() as u64 * 8) });
             }

@@ -6,6 +6,7 @@ mod applications;
 mod bad_requests;
 mod bad_starts;
 mod bank;
+mod damage;
 mod demo;
 mod dev;
 mod durable;

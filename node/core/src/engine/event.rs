@@ -115,6 +115,8 @@ pub(crate) enum Event {
     StateGone { from: NodeId, shard: ShardId, index: u64 },
     /// An object of a shard is missing or damaged on the disk.
     Damaged { shard: ShardId, damage: Damage },
+    /// Records of a shard other than objects are damaged on the disk.
+    FoundDamage { shard: ShardId, why: String },
     /// A peer had the object: these rows bring it back.
     Repaired { shard: ShardId, rows: Vec<Change> },
     /// How the delivery of a message ended.
@@ -153,7 +155,8 @@ pub(crate) enum Effect {
     SendConsensus { to: NodeId, body: Vec<u8> },
     /// Send something large to a peer.
     SendBulk { to: NodeId, bulk: Bulk },
-    /// Read a part of a shard's state and send it to a peer, then tell [`Event::Given`].
+    /// Read a part of a shard's state and send it to a peer, then tell [`Event::Given`]. Carefully if the peer could
+    /// not use what it got before.
     GiveChunk {
         to: NodeId,
         part: Part,
@@ -162,6 +165,7 @@ pub(crate) enum Effect {
         request: Arc<TransferRequest>,
         cursor: Cursor,
         snapshot: Snapshot,
+        careful: bool,
     },
     /// Check a part of a state if there is one, find out what to ask for if that must be, then tell
     /// [`Event::Checked`].

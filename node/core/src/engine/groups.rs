@@ -7,10 +7,11 @@ use gritmesh_actor::{Gate, Header};
 use gritmesh_runtime::{Change, DiskError, Instant, NodeId, ShardId, Table};
 use gritmesh_shard::keys::token_range;
 use gritmesh_shard::{ActorKey, ShardState};
-use gritmesh_sharding::{Config, MessageHeader, Replica, ReplicaSetup, SHARDS_MAX, Shard};
+use gritmesh_sharding::{Config, MessageHeader, Replica, ReplicaSetup, RestoreError, SHARDS_MAX, Shard};
 
 use super::Engine;
 use super::commits::Waiting;
+use super::damage::is_damage;
 use super::event::{Commit, Counted, Effect};
 use super::moves::Wanted;
 use super::retention::Looking;
@@ -46,6 +47,8 @@ pub(super) struct Group {
     pub(super) incoming: Option<Incoming>,
     pub(super) views: BTreeMap<NodeId, View>,
     pub(super) givings: BTreeMap<NodeId, Giving>,
+    /// Whether an object could not be read, so that others may be damaged, too.
+    pub(super) objects_damaged: bool,
     pub(super) lease: Instant,
     pub(super) looking: Looking,
 }
@@ -106,6 +109,7 @@ impl Group {
             incoming: None,
             views: BTreeMap::new(),
             givings: BTreeMap::new(),
+            objects_damaged: false,
             lease: Instant::ZERO,
             looking: Looking::default(),
         }
@@ -115,6 +119,21 @@ impl Group {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let handing = self.handing_to.as_ref().map(|handing| handing.until);
         [self.replica.next_deadline(), handing, self.transfer_deadline()].into_iter().flatten().min()
+    }
+}
+
+/// Why a replica is not brought back.
+enum Unrestored {
+    /// The disk refused.
+    Unreadable(String),
+    /// Its records are damaged.
+    Damaged(String),
+}
+
+impl From<RestoreError> for Unrestored {
+    fn from(error: RestoreError) -> Self {
+        let why = error.to_string();
+        if error.is_damage() { Self::Damaged(why) } else { Self::Unreadable(why) }
     }
 }
 
@@ -133,10 +152,10 @@ impl Engine {
                     out.push(Effect::Holds { shard, holds: true });
                 }
                 Ok(None) => {}
-                Err(reason) => {
-                    out.push(Effect::Count(Counted::Damaged));
+                Err(Unrestored::Unreadable(reason)) => {
                     self.halt(format!("the replica of shard {shard} cannot be restored: {reason}"), out);
                 }
+                Err(Unrestored::Damaged(why)) => self.quarantine_stored(now, shard, &why, out),
             }
         }
     }
@@ -146,7 +165,15 @@ impl Engine {
         let mut shards = Vec::new();
         let mut from = vec![0; 4];
         loop {
-            let rows = self.disk.scan(Table::Group, &from[..]..&[u8::MAX; 8][..], 1)?;
+            let rows = match self.disk.scan(Table::Group, &from[..]..&[u8::MAX; 8][..], 1) {
+                Ok(rows) => rows,
+                // Which shards the damaged records are of is found out by asking for each.
+                Err(error) if is_damage(&error) => {
+                    let all = 0..SHARDS_MAX as u32;
+                    return Ok(all.map(ShardId).filter(|shard| self.is_mine(*shard)).collect());
+                }
+                Err(error) => return Err(error),
+            };
             let Some((key, _)) = rows.first() else { return Ok(shards) };
             let Some(number) = key.first_chunk::<4>() else { return Ok(shards) };
             let shard = u32::from_be_bytes(*number);
@@ -166,9 +193,9 @@ impl Engine {
         }
     }
 
-    fn read_group(&self, now: Instant, shard: ShardId) -> Result<Option<Group>, String> {
+    fn read_group(&self, now: Instant, shard: ShardId) -> Result<Option<Group>, Unrestored> {
         let setup = self.setup(shard);
-        let stored = Replica::read(&*self.disk, shard, &*setup.codec).map_err(|error| error.to_string())?;
+        let stored = Replica::read(&*self.disk, shard, &*setup.codec)?;
         let Some(stored) = stored else { return Ok(None) };
         let applied = stored.applied();
         Ok(Some(Group::new(Replica::restore(setup, stored, now), self.open_state(applied), applied)))
@@ -178,7 +205,8 @@ impl Engine {
     pub(super) fn found(&mut self, now: Instant, shards: &[Shard], out: &mut Vec<Effect>) {
         let mut created = false;
         for shard in shards.iter().map(|shard| shard.id) {
-            if !self.is_mine(shard) || self.groups.contains_key(&shard) {
+            let here = self.groups.contains_key(&shard) || self.quarantine.contains_key(&shard);
+            if !self.is_mine(shard) || here {
                 continue;
             }
             let replica = Replica::found(self.setup(shard), now);
@@ -218,7 +246,7 @@ impl Engine {
                 continue;
             };
             let shard = header.shard;
-            if !self.is_mine(shard) || !self.may_join(now, &header, out) {
+            if !self.is_mine(shard) || !self.may_join(now, from, &header, out) {
                 continue;
             }
             let Some(group) = self.groups.get_mut(&shard) else { continue };
@@ -230,10 +258,20 @@ impl Engine {
     }
 
     /// Whether there is a replica for a message, which may be a new one: its leader has added this node.
-    fn may_join(&mut self, now: Instant, header: &MessageHeader, out: &mut Vec<Effect>) -> bool {
+    fn may_join(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        header: &MessageHeader,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         let shard = header.shard;
         if self.groups.contains_key(&shard) {
             return true;
+        }
+        if self.quarantine.contains_key(&shard) {
+            self.hear_for_damaged(from, header, out);
+            return false;
         }
         let unknown = self.routes.as_ref().is_some_and(|routes| routes.table.shard(shard).is_none());
         if shard.0 as usize >= SHARDS_MAX || unknown {
@@ -244,9 +282,15 @@ impl Engine {
         if self.writer.is_burying(shard) {
             return false;
         }
-        let Ok(destroyed) = Replica::read_tombstone(&*self.disk, shard) else {
-            out.push(Effect::Count(Counted::Damaged));
-            return false;
+        let destroyed = match Replica::read_tombstone(&*self.disk, shard) {
+            Ok(destroyed) => destroyed,
+            Err(error) => {
+                match error.is_damage() {
+                    true => self.tombstone_is_damaged(now, header, out),
+                    false => tracing::warn!(%shard, %error, "a replica cannot join"),
+                }
+                return false;
+            }
         };
         if !header.may_join(destroyed) {
             return false;
@@ -261,10 +305,7 @@ impl Engine {
     pub(super) fn destroy(&mut self, shard: ShardId, out: &mut Vec<Effect>) {
         let Some(group) = self.groups.remove(&shard) else { return };
         self.dirty.remove(&shard);
-        let ranges = self.key_ranges(shard);
-        self.writer.bury(shard, &ranges);
-        self.writer.changes(Replica::bury(shard, group.replica.tombstone()));
-        self.writer.changes(ranges);
+        self.bury(shard, group.replica.tombstone());
         out.push(Effect::Holds { shard, holds: false });
     }
 
@@ -321,7 +362,9 @@ impl Engine {
             }
             self.expire_transfers(now, out);
             self.expire_handing_over(now);
-            let due = self.groups.values().filter_map(Group::next_deadline).min();
+            self.tell_of_damage(now, out);
+            let due =
+                self.groups.values().filter_map(Group::next_deadline).chain(self.damage_deadline()).min();
             self.groups_due = due.unwrap_or(Instant::MAX);
         }
         self.retry_write(now, out);

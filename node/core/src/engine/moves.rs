@@ -9,6 +9,7 @@ use gritmesh_sharding::{MemberRole, Reconfigured};
 use super::Engine;
 use super::event::Effect;
 use super::groups::Group;
+use crate::options::Sabotage;
 
 /// Where a shard should be.
 #[derive(Clone, Debug)]
@@ -36,10 +37,13 @@ impl Engine {
     /// The next step, if there is one to make now.
     pub(super) fn step_move(&mut self, now: Instant, shard: ShardId, out: &mut Vec<Effect>) {
         let Some(group) = self.groups.get_mut(&shard).filter(|group| group.leads) else { return };
-        let Some(wanted) = group.wanted.clone() else { return };
         if group.handing_to.is_some() {
             return;
         }
+        if group.replica.has_lost_members() && self.sabotage != Sabotage::KeepLostReplicas {
+            return self.remove_lost(now, shard);
+        }
+        let Some(wanted) = group.wanted.clone() else { return };
         if !group.is_where(&wanted.voters) {
             // It never removes itself: that is for whoever leads next.
             match group.replica.reconfigure(now, &wanted.voters) {
@@ -61,6 +65,23 @@ impl Engine {
         }
         if group.is_where(&wanted.voters) {
             group.wanted = None;
+        }
+    }
+}
+
+impl Engine {
+    /// The next step to remove a replica whose records are damaged. Whether its node gets another one is for whoever
+    /// knows where the shard should be.
+    fn remove_lost(&mut self, now: Instant, shard: ShardId) {
+        let Some(group) = self.groups.get_mut(&shard) else { return };
+        let voters: Vec<NodeId> = group.config.voters().map(|voter| voter.node).collect();
+        match group.replica.reconfigure(now, &voters) {
+            Ok(Reconfigured::Proposed) => {
+                tracing::warn!(%shard, "a replica says that its records are damaged, and is replaced");
+                self.dirty.insert(shard);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%shard, %error, "a damaged replica cannot be removed for now"),
         }
     }
 }

@@ -115,11 +115,13 @@ impl Engine {
         mut progress: Progress,
         out: &mut Vec<Effect>,
     ) -> bool {
+        let before = self.writer.mark();
         self.writer.progress(now, shard, &mut progress);
         for committed in progress.committed {
             if let Err(error) = self.apply(now, shard, committed, out) {
                 // The records that are next say that the entry was applied.
-                self.halt(format!("shard {shard} cannot go on: {error}"), out);
+                self.writer.take_back(before);
+                self.unreadable(now, shard, "an entry of its log", &error, out);
                 return false;
             }
         }
@@ -136,7 +138,7 @@ impl Engine {
             self.became(shard, &role, out);
         }
         for to in progress.snapshot_wanted {
-            self.offer_state(now, shard, to);
+            self.offer_state(now, shard, to, out);
         }
         if let Some((from, meta)) = progress.install {
             self.begin_transfer(now, shard, from, meta, out);

@@ -159,22 +159,25 @@ impl Engine {
             return false;
         }
         if let Some(load) = self.takeover.next_load() {
-            self.serve_load(now, load);
+            self.serve_load(now, load, out);
             return true;
         }
         let Some(shard) = self.takeover.next_shard() else { return false };
         if let Err(error) = self.read_portion(now, shard) {
-            self.halt(format!("what shard {shard} has yet to send cannot be read: {error}"), out);
+            self.unreadable(now, shard, "what it has yet to send", &error, out);
         }
         true
     }
 
-    fn serve_load(&mut self, now: Instant, load: Load) {
+    fn serve_load(&mut self, now: Instant, load: Load, out: &mut Vec<Effect>) {
         let Load { shard, pair, from_sequence, limit } = load;
         let (sender, receiver) = (ActorKey::of(&pair.sender), ActorKey::of(&pair.receiver));
         let rows = pending_of_pair(&sender, &receiver, from_sequence, limit, &*self.disk);
         let rows = rows.unwrap_or_else(|error| {
             tracing::error!(%shard, %error, "messages that wait to be delivered cannot be read");
+            if error.is_damage() {
+                self.found_damage(now, shard, &error.to_string(), out);
+            }
             Vec::new()
         });
         self.takeover.spend(rows.len());

@@ -3,6 +3,7 @@
 mod calls;
 mod commits;
 mod crashes;
+mod damage;
 mod disk;
 mod handing;
 mod retention;

@@ -1,4 +1,4 @@
-//! Bringing replicas up to date whose log is too far behind, and getting lost objects back.
+//! Bringing replicas up to date whose log is too far behind.
 //!
 //! **Problem.** A state is as big as it likes. While it comes over, both nodes have other shards to serve, and wire,
 //! cores and disk should all be busy with it at the same time.
@@ -23,13 +23,11 @@ mod pulling;
 
 use std::time::Duration;
 
-use gritmesh_runtime::{Change, Instant, ShardId};
-use gritmesh_shard::Damage;
+use gritmesh_runtime::Instant;
 
 use super::Engine;
-use super::event::{Counted, Effect};
+use super::event::Effect;
 use super::groups::Group;
-use crate::wire::Bulk;
 
 pub(super) use giving::{Giving, View};
 pub(super) use loading::Loads;
@@ -59,23 +57,5 @@ impl Engine {
             group.givings.retain(|_, giving| views.values().any(|view| view.index == giving.index));
         }
         self.expire_pulls(now, out);
-    }
-
-    /// An object that cannot be read here is asked of all other replicas: whoever has it whole sends it.
-    pub(super) fn damaged(&mut self, shard: ShardId, damage: Damage, out: &mut Vec<Effect>) {
-        let Some(group) = self.groups.get(&shard) else { return };
-        let Damage { token, id } = damage;
-        for member in group.config.members.iter().filter(|member| member.node != self.me) {
-            let bulk = Bulk::Fetch { shard: shard.0, token: token.0, id: *id.as_bytes() };
-            out.push(Effect::SendBulk { to: member.node, bulk });
-        }
-    }
-
-    /// A peer had the object, and what it sent was checked.
-    pub(super) fn repaired(&mut self, shard: ShardId, rows: Vec<Change>, out: &mut Vec<Effect>) {
-        if self.groups.contains_key(&shard) {
-            self.writer.changes(rows);
-            out.push(Effect::Count(Counted::Repaired));
-        }
     }
 }

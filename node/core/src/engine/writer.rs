@@ -85,6 +85,17 @@ impl Writer {
         }
     }
 
+    /// What [`Self::take_back`] needs, if what a replica has to write must not be.
+    pub(super) const fn mark(&self) -> (usize, usize) {
+        (self.next.batch.changes.len(), self.next.numbers.len())
+    }
+
+    /// Takes back what has come since a mark. What waits lazily is for [`Self::replace`] to drop.
+    pub(super) fn take_back(&mut self, (changes, numbers): (usize, usize)) {
+        self.next.batch.changes.truncate(changes);
+        self.next.numbers.truncate(numbers);
+    }
+
     /// What entries did that are applied up to this one. Nobody waits for it: the log would tell it again.
     pub(super) fn applied(&mut self, shard: ShardId, to: u64) {
         self.lazy.applied(shard, to);

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use gritmesh_runtime::{NodeId, Reads, ShardId, Snapshot, Token, TrafficClass};
-use gritmesh_shard::{Assembly, Chunk, Cursor, StateError, TransferRequest, next_chunk, repair, spare};
+use gritmesh_shard::{
+    Assembly, Chunk, Cursor, Proposer, StateError, TransferRequest, next_chunk, repair, spare,
+};
 use gritmesh_store::ObjectId;
 
 use super::Node;
@@ -24,6 +26,7 @@ pub(crate) enum BulkTask {
         request: Arc<TransferRequest>,
         cursor: Cursor,
         snapshot: Snapshot,
+        careful: bool,
     },
     /// Check it.
     Check { shard: ShardId, pull: u64, assembly: Box<Assembly>, chunk: Option<Vec<u8>> },
@@ -92,8 +95,8 @@ impl Node {
         self.environment.spawn.spawn(Box::pin(async move {
             let Some(node) = node.upgrade() else { return };
             match task {
-                BulkTask::Give { to, part, giving, number, request, cursor, snapshot } => {
-                    let next = node.give_chunk(to, part, number, &*snapshot, (&request, &cursor));
+                BulkTask::Give { to, part, giving, number, request, cursor, snapshot, careful } => {
+                    let next = node.give_chunk(to, part, number, (&*snapshot, careful), (&request, &cursor));
                     node.post(part.shard, Event::Given { to, shard: part.shard, giving, next });
                 }
                 BulkTask::Check { shard, pull, assembly, chunk } => {
@@ -110,10 +113,10 @@ impl Node {
         to: NodeId,
         Part { shard, index, stream }: Part,
         number: u32,
-        snapshot: &dyn Reads,
+        (snapshot, careful): (&dyn Reads, bool),
         (request, cursor): (&TransferRequest, &Cursor),
     ) -> Option<Cursor> {
-        let (bulk, next) = match next_chunk(snapshot, request, cursor) {
+        let (bulk, next) = match next_chunk(snapshot, request, cursor, careful) {
             Ok(chunk) => {
                 let bytes = chunk.encode();
                 (Bulk::Chunk { shard: shard.0, index, stream, number, chunk: bytes }, chunk.next)
@@ -121,6 +124,13 @@ impl Node {
             Err(error) => {
                 self.metrics.bad_transfers.inc();
                 tracing::warn!(peer = %to.short(), %shard, %error, "a part of a shard's state cannot be sent");
+                match error.damage() {
+                    Some(damage) => Proposer::damaged(self, damage),
+                    None if error.is_damage() => {
+                        self.post(shard, Event::FoundDamage { shard, why: error.to_string() });
+                    }
+                    None => {}
+                }
                 (Bulk::Gone { shard: shard.0, index }, None)
             }
         };

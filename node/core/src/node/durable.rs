@@ -203,6 +203,12 @@ impl Proposer for Node {
         0
     }
 
+    fn found_damage(&self, token: Token, why: &str) {
+        if let Some(shard) = self.shard_of(token) {
+            self.post(shard, engine::Event::FoundDamage { shard, why: why.to_owned() });
+        }
+    }
+
     fn damaged(&self, damage: Damage) {
         self.metrics.damaged.inc();
         tracing::error!(token = %damage.token, object = %damage.id, "an object is missing or damaged");

@@ -272,8 +272,8 @@ impl Perform<Engine> for Node {
             Effect::Send { to, slot, body } => self.send_call(to, slot, &body),
             Effect::SendConsensus { to, body } => self.network_send(TrafficClass::Consensus, to, &body),
             Effect::SendBulk { to, bulk } => self.network_send(TrafficClass::Bulk, to, &bulk.to_bytes()),
-            Effect::GiveChunk { to, part, giving, number, request, cursor, snapshot } => {
-                let task = BulkTask::Give { to, part, giving, number, request, cursor, snapshot };
+            Effect::GiveChunk { to, part, giving, number, request, cursor, snapshot, careful } => {
+                let task = BulkTask::Give { to, part, giving, number, request, cursor, snapshot, careful };
                 deferred.push(Deferred::Bulk(Box::new(task)));
             }
             Effect::Check { shard, pull, assembly, chunk } => {

@@ -1,6 +1,6 @@
 //! What a node tells about itself and the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use gritmesh_actor::ActivationPhase;
@@ -50,6 +50,10 @@ impl Node {
                     waits_for.push(format!("a majority of the replicas of {cut_off} of {all} shards"));
                 }
             }
+        }
+        let damaged = self.damaged_replicas().len();
+        if damaged > 0 {
+            notes.push(format!("{damaged} replicas here are damaged and wait to be replaced"));
         }
         Readiness { ready: waits_for.is_empty(), waits_for, notes }
     }
@@ -105,12 +109,13 @@ impl Node {
             let moves = control.placement().moves();
             moves.map(|one| (one.shard, self.describe_move(&one))).collect()
         });
-        let here = self.shards_here();
+        let (here, damaged) = (self.shards_here(), self.damaged_replicas());
         let status = |shard: &Shard| {
             let own = here.get(&shard.id);
             let state = match shard.leader {
                 _ if own.is_some_and(|own| own.serves) => ShardState::Serving,
                 _ if own.is_some_and(|own| own.leads) => ShardState::Changing,
+                _ if damaged.contains(&shard.id) => ShardState::Damaged,
                 Some(_) => ShardState::Remote,
                 None => ShardState::Leaderless,
             };
@@ -139,6 +144,12 @@ impl Node {
             Missing::Voters => format!("{} -> {}", names(&one.from), names(&one.to)),
             Missing::Handover => format!("hand over to {}", self.name_of(one.successor)),
         }
+    }
+
+    /// Shards whose replica here is damaged.
+    fn damaged_replicas(&self) -> BTreeSet<ShardId> {
+        let damaged = |engine: &Engine| engine.quarantined().collect::<Vec<_>>();
+        self.engines.iter().flat_map(|engine| engine.peek(damaged)).collect()
     }
 
     /// What the engines do with the shards that have a replica here.
@@ -216,6 +227,7 @@ impl Node {
         let here = self.shards_here();
         metrics.shards_serving.set(here.values().filter(|own| own.serves).count() as i64);
         metrics.replicas.set(here.len() as i64);
+        metrics.damaged_replicas.set(self.damaged_replicas().len() as i64);
         let pending = self.engines.iter().map(|engine| engine.peek(Engine::messages_pending)).sum::<u64>();
         metrics.messages_pending.set(pending as i64);
         let (moves, counters, malformed) = self.control.peek(|control| {

@@ -77,6 +77,7 @@ pub(super) fn shards(asking: &Asking, output: &Output) -> Result<(), Failed> {
             ShardState::Changing => "changing",
             ShardState::Remote => "remote",
             ShardState::Leaderless => "leaderless",
+            ShardState::Damaged => "damaged",
         };
         [
             shard.shard.to_string(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use gritmesh_runtime::{Failure, Reads, Table, Token};
+use gritmesh_runtime::{DiskError, Failure, Reads, Table, Token};
 use gritmesh_store::{GritError, Object, ObjectId, Objects, ReadError};
 use parking_lot::Mutex;
 
@@ -98,6 +98,8 @@ impl Pool {
     pub(super) fn failed(&self, error: StateError) -> Failure {
         if let Some(damage) = error.damage() {
             self.proposer.damaged(damage);
+        } else if let StateError::Disk(DiskError::Corrupt { detail }) = &error {
+            self.proposer.found_damage(self.token, detail);
         }
         error.into_failure()
     }

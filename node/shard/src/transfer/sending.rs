@@ -9,7 +9,7 @@ use gritmesh_store::{ObjectId, Pack};
 use super::{CHUNK_BYTES_MAX, Chunk, Cursor, Item, NextPack, ROW_TABLES, SCANNED_STEPS_MAX, TransferRequest};
 use crate::StateError;
 use crate::keys::{self, ActorKey, ID_BYTES, TOKEN_BYTES};
-use crate::objects::DiskObjects;
+use crate::objects::{DiskObjects, check_pack};
 use crate::rows::HeadRow;
 
 /// Rows that are read at once. With the largest packs that is 64 MiB, which only a hostile actor would cause.
@@ -21,7 +21,8 @@ const FIRST_OBJECTS: usize = 4;
 const OBJECTS_MIN: usize = 2;
 const OBJECTS_MAX: usize = 128;
 
-/// A chunk for a replica, from one fixed state of the leader's disk: what follows the cursor.
+/// A chunk for a replica, from one fixed state of the leader's disk: what follows the cursor. With `careful` all objects
+/// are compared with their ids, which the replica does anyway: for one that could not use what it got.
 ///
 /// # Errors
 /// If that cannot be read, or an object of it is damaged.
@@ -29,8 +30,9 @@ pub fn next_chunk(
     reads: &dyn Reads,
     request: &TransferRequest,
     cursor: &Cursor,
+    careful: bool,
 ) -> Result<Chunk, StateError> {
-    chunk_of(reads, request, cursor, CHUNK_BYTES_MAX)
+    chunk_of(reads, request, cursor, (CHUNK_BYTES_MAX, careful))
 }
 
 /// A chunk of about so many bytes.
@@ -38,7 +40,7 @@ pub(super) fn chunk_of(
     reads: &dyn Reads,
     request: &TransferRequest,
     cursor: &Cursor,
-    bytes_max: usize,
+    (bytes_max, careful): (usize, bool),
 ) -> Result<Chunk, StateError> {
     let mut sending = Sending {
         reads,
@@ -46,6 +48,7 @@ pub(super) fn chunk_of(
         items: Vec::new(),
         bytes: 0,
         bytes_max,
+        careful,
         heads: Ahead::default(),
         objects: Ahead::default(),
     };
@@ -78,6 +81,8 @@ struct Sending<'a> {
     items: Vec<Item>,
     bytes: usize,
     bytes_max: usize,
+    /// Whether packs are compared with their ids.
+    careful: bool,
     heads: Ahead,
     objects: Ahead,
 }
@@ -190,6 +195,7 @@ impl Sending<'_> {
         let mut next = Some(step);
         while let Some(step) = next.filter(|step| Some(*step) != known) {
             let pack = objects.pack(&step)?;
+            self.compare(actor, &step, pack.bytes())?;
             next = pack.step().expect("the pack's step was looked into when it was read").previous();
             if !self.add(Item::Pack(Bytes::from_owner(pack.bytes().clone()))) {
                 return Ok(Some(step));
@@ -225,9 +231,21 @@ impl Sending<'_> {
             let damaged = StateError::Damaged { token: actor.token(), id, missing: false };
             let step = Pack::peek(&row).map_err(|_| damaged)?;
             let is_own = step.actor_key() == address.as_key();
+            if is_own {
+                self.compare(actor, &id, &row)?;
+            }
             if is_own && !self.add(Item::Pack(row.into())) {
                 return Ok(Some(id));
             }
+        }
+    }
+
+    /// Whether a pack is what it should be, if that is to be known.
+    fn compare(&self, actor: &ActorKey, id: &ObjectId, pack: &[u8]) -> Result<(), StateError> {
+        let is_sound = || matches!(check_pack(actor.token(), pack), Ok((step, ..)) if step == *id);
+        match self.careful && !is_sound() {
+            true => Err(StateError::Damaged { token: actor.token(), id: *id, missing: false }),
+            false => Ok(()),
         }
     }
 

@@ -65,7 +65,7 @@ fn transfer(from: &Tables, to: &Tables, chunk_bytes: usize) -> Result<Vec<Vec<u8
     let mut written = Vec::new();
     while let Some(request) = assembly.request(to)? {
         let request = TransferRequest::decode(request.encode().into())?;
-        let chunk = chunk_of(from, &request, &request.cursor, chunk_bytes)?;
+        let chunk = chunk_of(from, &request, &request.cursor, (chunk_bytes, false))?;
         let chunk = Chunk::decode(chunk.encode().into())?;
         let changes = assembly.take(chunk, to)?;
         to.write(&changes);
@@ -93,7 +93,7 @@ fn stream(
                 return Ok((assembly, packs));
             }
             limit -= 1;
-            let chunk = chunk_of(from, &request, &here, chunk_bytes)?;
+            let chunk = chunk_of(from, &request, &here, (chunk_bytes, false))?;
             packs += chunk.items.iter().filter(|item| matches!(item, Item::Pack(_))).count();
             cursor = chunk.next.clone();
             let changes = assembly.take(chunk, to)?;
@@ -178,9 +178,9 @@ proptest! {
         let place = at.index(asked.len());
         asked[place] ^= flip;
         if let Ok(asked) = TransferRequest::decode(asked.into()) {
-            let _ = chunk_of(&*after, &asked, &asked.cursor, 4_000);
+            let _ = chunk_of(&*after, &asked, &asked.cursor, (4_000, false));
         }
-        let mut bytes = chunk_of(&*after, &request, &request.cursor, 4_000).unwrap().encode();
+        let mut bytes = chunk_of(&*after, &request, &request.cursor, (4_000, false)).unwrap().encode();
         let place = at.index(bytes.len());
         if cut { bytes.truncate(place) } else { bytes[place] ^= flip }
         let taken = Chunk::decode(bytes.into()).and_then(|chunk| assembly.take(chunk, &before));
@@ -226,7 +226,7 @@ fn a_leader_that_lies_is_refused() {
     let steps: Vec<(u8, u16)> = (0..12).map(|number| (number % 3, u16::from(number) * 7)).collect();
     let (before, after) = history(&steps, 3);
     let first = Assembly::new(ALL).request(&before).unwrap().unwrap();
-    let chunk = chunk_of(&*after, &first, &first.cursor, CHUNK_BYTES_MAX).unwrap();
+    let chunk = chunk_of(&*after, &first, &first.cursor, (CHUNK_BYTES_MAX, false)).unwrap();
     let refused = |items: Vec<Item>, next: Option<Cursor>| {
         Assembly::new(ALL).take(Chunk { items, next }, &before).unwrap_err().to_string()
     };

@@ -96,6 +96,8 @@ pub(in super::super) enum Body {
     Ask,
     /// You are not, since the epoch in the header or before.
     Gone,
+    /// My records are damaged: whatever I promised, count on it no more, and put another replica in my place.
+    Lost,
 }
 
 const APPEND: u8 = 0;
@@ -108,6 +110,7 @@ const SNAPSHOT: u8 = 6;
 const TIMEOUT_NOW: u8 = 7;
 const ASK: u8 = 8;
 const GONE: u8 = 9;
+const LOST: u8 = 10;
 
 /// Bytes of an entry beside its content.
 pub(in super::super) const ENTRY_BYTES: usize = 8 + 1 + 4;
@@ -144,6 +147,7 @@ impl Body {
             Self::TimeoutNow { .. } => TIMEOUT_NOW,
             Self::Ask => ASK,
             Self::Gone => GONE,
+            Self::Lost => LOST,
         }
     }
 
@@ -186,12 +190,12 @@ impl Body {
             Self::TimeoutNow { round } => {
                 writer.u64(*round);
             }
-            Self::Ask | Self::Gone => {}
+            Self::Ask | Self::Gone | Self::Lost => {}
         }
     }
 
     pub(super) fn read(kind: u8, term: u64, reader: &mut Reader<'_>) -> Result<Self, Cut> {
-        if term == 0 && !matches!(kind, ASK | GONE) {
+        if term == 0 && !matches!(kind, ASK | GONE | LOST) {
             return Err(Cut("it has no term"));
         }
         Ok(match kind {
@@ -225,6 +229,7 @@ impl Body {
             TIMEOUT_NOW => Self::TimeoutNow { round: read_number(reader)? },
             ASK => Self::Ask,
             GONE => Self::Gone,
+            LOST => Self::Lost,
             _ => return Err(Cut("its kind is unknown")),
         })
     }

@@ -167,7 +167,9 @@ impl Message {
                 MessageType::MsgSnapshot
             }
             Body::TimeoutNow { .. } => MessageType::MsgTimeoutNow,
-            Body::Ask | Body::Gone => unreachable!("questions of membership do not reach the library"),
+            Body::Ask | Body::Gone | Body::Lost => {
+                unreachable!("questions of membership do not reach the library")
+            }
         };
         raft.set_msg_type(kind);
         raft

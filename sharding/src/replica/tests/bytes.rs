@@ -135,6 +135,7 @@ fn bodies() -> impl Strategy<Value = Body> {
         numbers().prop_map(|round| Body::TimeoutNow { round }),
         Just(Body::Ask),
         Just(Body::Gone),
+        Just(Body::Lost),
     ]
 }
 

@@ -1,7 +1,5 @@
 //! What a restart finds.
 
-use gritmesh_runtime::{Batch, Table};
-
 use super::disk::MemoryDisk;
 use super::world::{Seen, World, ZERO};
 use crate::engine::Event;
@@ -98,22 +96,4 @@ fn shards_are_served_when_the_ranges_come_after_the_disk() {
     assert_eq!((world.leads(0), world.leader()), (true, None));
     world.feed(0, [Event::Routes(routes)]);
     assert_eq!(world.leader(), Some(0));
-}
-
-#[test]
-fn a_damaged_replica_stops_the_node_and_nothing_more_is_written() {
-    let world = World::alone(2);
-    let disk = world.sites[0].disk.copy();
-    let mut damaged = gritmesh_runtime::Change::put(Table::Group, [0, 0, 0, 0, 2], vec![1, 2, 3]);
-    if let gritmesh_runtime::Change::Put { key, .. } = &mut damaged {
-        assert!(disk.rows().contains_key(&(Table::Group, key.clone())), "the record of the term is there");
-    }
-    disk.apply(&Batch { changes: vec![damaged], sync: true });
-    let before = disk.rows();
-    let mut world = World::new(1, 2);
-    world.sites[0].disk = disk.clone();
-    world.restart(0);
-    assert!(world.take(0).iter().any(|seen| matches!(seen, Seen::Fatal(_))));
-    world.pass(1_000);
-    assert_eq!(disk.rows(), before);
 }

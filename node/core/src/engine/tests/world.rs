@@ -114,6 +114,8 @@ impl Proposer for Desk {
     }
 
     fn damaged(&self, _: Damage) {}
+
+    fn found_damage(&self, _: Token, _: &str) {}
 }
 
 /// One actor's thread of steps.
@@ -366,9 +368,10 @@ impl World {
             Effect::Load { number, rows, .. } => {
                 return here.writes.push_back((number, Batch::synced(rows.to_vec()).into()));
             }
-            Effect::GiveChunk { to, part, giving, number, request, cursor, snapshot } => {
+            Effect::GiveChunk { to, part, giving, number, request, cursor, snapshot, careful } => {
                 self.chunks += 1;
-                let chunk = next_chunk(&*snapshot, &request, &cursor).expect("a snapshot can be read");
+                let chunk =
+                    next_chunk(&*snapshot, &request, &cursor, careful).expect("a snapshot can be read");
                 let shard = part.shard;
                 next.push(Event::Given { to, shard, giving, next: chunk.next.clone() });
                 let Part { shard, index, stream } = part;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gritmesh_runtime::{Instant, NodeId, ShardId, Snapshot};
 use gritmesh_shard::{Cursor, StateError, TransferRequest};
-use gritmesh_sharding::Replica;
+use gritmesh_sharding::{Replica, RestoreError};
 
 use super::{KEPT, PARTS_MAX};
 use crate::engine::Engine;
@@ -19,6 +19,10 @@ pub(in crate::engine) struct View {
     pub(super) index: u64,
     snapshot: Snapshot,
     pub(super) until: Instant,
+    /// Where somebody began to pull, who may begin there again because he could not use what he got.
+    begun: Option<Cursor>,
+    /// Whether that has happened: something in the snapshot may be damaged.
+    careful: bool,
 }
 
 /// A stream of parts to one follower.
@@ -36,6 +40,8 @@ pub(in crate::engine) struct Giving {
     up_to: u32,
     /// Whether a part is being read.
     busy: bool,
+    /// Whether objects are compared with their ids.
+    careful: bool,
 }
 
 impl Giving {
@@ -47,25 +53,39 @@ impl Giving {
 
 impl Engine {
     /// A follower needs state: a snapshot of the disk is kept for it.
-    pub(in crate::engine) fn offer_state(&mut self, now: Instant, shard: ShardId, to: NodeId) {
+    pub(in crate::engine) fn offer_state(
+        &mut self,
+        now: Instant,
+        shard: ShardId,
+        to: NodeId,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(group) = self.groups.get_mut(&shard) else { return };
         if group.views.len() >= VIEWS_MAX && !group.views.contains_key(&to) {
             return group.replica.snapshot_failed(to);
         }
         let taken = self.disk.snapshot().map_err(StateError::from).and_then(|snapshot| {
-            let meta = Replica::read_snapshot(&*snapshot, shard)
-                .map_err(|_| StateError::Malformed { what: "the configuration of a shard" })?;
+            let meta = Replica::read_snapshot(&*snapshot, shard).map_err(|error| match error {
+                RestoreError::Disk(error) => StateError::Disk(error),
+                _ => StateError::Malformed { what: "the configuration of a shard" },
+            })?;
             Ok((snapshot, meta))
         });
         match taken {
             Ok((snapshot, Some(meta))) => {
-                group.views.insert(to, View { index: meta.index, snapshot, until: now + KEPT });
+                // Who needs a state again so soon may not have been able to use the last one.
+                let careful = group.objects_damaged || group.views.contains_key(&to);
+                let view = View { index: meta.index, snapshot, until: now + KEPT, begun: None, careful };
+                group.views.insert(to, view);
                 group.replica.snapshot_taken(meta.index, meta.term, meta.config);
             }
             Ok((_, None)) => group.replica.snapshot_failed(to),
             Err(error) => {
                 tracing::warn!(%shard, %error, "no snapshot of the disk can be taken");
                 group.replica.snapshot_failed(to);
+                if error.is_damage() {
+                    self.found_damage(now, shard, &error.to_string(), out);
+                }
             }
         }
         self.wake_by(now + KEPT);
@@ -91,12 +111,14 @@ impl Engine {
             return out.push(gone);
         };
         view.until = now + KEPT;
+        view.careful |= view.begun.as_ref() == Some(&request.cursor);
+        view.begun = Some(request.cursor.clone());
         let (cursor, snapshot) = (request.cursor.clone(), view.snapshot.clone());
-        let (number, busy, request) = (0, false, Arc::new(request));
+        let (number, busy, careful, request) = (0, false, view.careful, Arc::new(request));
         self.givings += 1;
-        let (giving, up_to_now) = (self.givings, 0);
+        let giving = self.givings;
         let mut giving =
-            Giving { index, stream, giving, snapshot, request, cursor, number, up_to: up_to_now, busy };
+            Giving { index, stream, giving, snapshot, request, cursor, number, up_to: 0, busy, careful };
         giving.grant(up_to);
         group.givings.insert(from, giving);
         self.give(from, shard, out);
@@ -137,6 +159,7 @@ impl Engine {
             request: Arc::clone(&giving.request),
             cursor: giving.cursor.clone(),
             snapshot: Arc::clone(&giving.snapshot),
+            careful: giving.careful,
         });
     }
 

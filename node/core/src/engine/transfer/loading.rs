@@ -100,7 +100,7 @@ impl Engine {
 
     /// Objects that came to the disk after the replica was removed are removed too.
     fn sweep(&mut self, shard: ShardId) {
-        if self.groups.contains_key(&shard) {
+        if self.groups.contains_key(&shard) || self.quarantine.contains_key(&shard) {
             return;
         }
         let Some(range) = self.range(shard) else { return };

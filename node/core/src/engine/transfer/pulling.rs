@@ -10,6 +10,7 @@ use gritmesh_sharding::SnapshotMeta;
 use super::loading::{HELD_BYTES_MAX, bytes_of};
 use super::{KEPT, PARTS_MAX};
 use crate::engine::Engine;
+use crate::engine::damage::is_damage;
 use crate::engine::event::{Counted, Effect, Part};
 use crate::engine::groups::Installing;
 use crate::wire::Bulk;
@@ -192,7 +193,14 @@ impl Engine {
                 let peer = incoming.from.short();
                 tracing::warn!(%peer, %shard, %error, "a part of a shard's state cannot be used");
                 group.incoming = None;
-                return out.push(Effect::Count(Counted::BadTransfer));
+                out.push(Effect::Count(Counted::BadTransfer));
+                // What the leader sends is no record of the own disk.
+                if let StateError::Disk(error) = &error
+                    && is_damage(error)
+                {
+                    self.quarantine(now, shard, &error.to_string(), out);
+                }
+                return;
             }
         };
         incoming.checked_rows(rows);
