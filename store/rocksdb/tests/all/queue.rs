@@ -9,7 +9,7 @@ use crate::{open, put, write};
 
 #[test]
 fn too_many_batches_are_refused_in_their_turn_and_change_nothing() {
-    const MORE: usize = 1_200;
+    const MORE: usize = 3_000;
     let folder = tempfile::tempdir().unwrap();
     let disk = open(folder.path());
     let (entered, is_inside) = sync_channel(1);
