@@ -78,6 +78,13 @@ pub fn plan(options: &RunOptions) -> Plan {
     Plan::from_seed(&parse_seed(&options.seed).child("plan"), options.nodes, options.duration)
 }
 
+/// How long tables wait in memory: as in production, or so short that every entry can be seen on the disks.
+fn tables_pause(seed: &Seed) -> Duration {
+    const MILLIS: [u64; 4] = [0, 0, 20, 500];
+    let drawn = seed.child("tables").rng().below(MILLIS.len() as u64);
+    Duration::from_millis(MILLIS[drawn as usize])
+}
+
 /// Runs a cluster through both phases and checks every invariant.
 pub fn run(options: RunOptions) -> Report {
     let plan = plan(&options);
@@ -92,7 +99,8 @@ pub fn run(options: RunOptions) -> Report {
         move |node, notes| workload::registry(&history, node, notes)
     };
     let (engines, shards, sabotage) = (options.engines, options.shards, options.sabotage);
-    let node_options = NodeOptions { engines, shards, sabotage, ..NodeOptions::default() };
+    let tables_pause = tables_pause(&parse_seed(&options.seed));
+    let node_options = NodeOptions { engines, shards, tables_pause, sabotage, ..NodeOptions::default() };
     let mut sim = Sim::from_seed(parse_seed(&options.seed).child("world"))
         .nodes(options.nodes)
         .world(plan.options(options.trace))

@@ -133,6 +133,7 @@ pub(crate) struct Start {
     pub(crate) seed: Seed,
     pub(crate) replicas: ReplicaOptions,
     pub(crate) answers_kept: Duration,
+    pub(crate) tables_pause: Duration,
     pub(crate) sabotage: Sabotage,
 }
 
@@ -157,7 +158,18 @@ pub(crate) struct Caller {
 
 impl Engine {
     pub(crate) fn new(start: Start) -> Self {
-        let Start { me, incarnation, index, engines, disk, seed, replicas, answers_kept, sabotage } = start;
+        let Start {
+            me,
+            incarnation,
+            index,
+            engines,
+            disk,
+            seed,
+            replicas,
+            answers_kept,
+            tables_pause,
+            sabotage,
+        } = start;
         Self {
             me,
             incarnation,
@@ -168,7 +180,7 @@ impl Engine {
             quarantine: BTreeMap::new(),
             dirty: BTreeSet::new(),
             groups_due: Instant::MAX,
-            writer: Writer::default(),
+            writer: Writer::new(tables_pause),
             loads: Loads::default(),
             givings: 0,
             delivery: Delivery::new(),

@@ -326,6 +326,7 @@ fn engines(environment: &Environment, info: &NodeInfo, options: &NodeOptions) ->
             seed: environment.seed.child("replicas"),
             replicas: options.replicas.clone(),
             answers_kept: options.answers_kept,
+            tables_pause: options.tables_pause,
             sabotage: options.sabotage,
         });
         Driver::new(engine, perform::ENGINE_LANES + index)

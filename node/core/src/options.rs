@@ -29,6 +29,8 @@ pub struct NodeOptions {
     pub call_timeout: Duration,
     /// How long answers under an idempotency key are kept, at least [`ANSWERS_KEPT_MIN`]. Default 24 h.
     pub answers_kept: Duration,
+    /// How long what the logs make of the tables may wait in memory before it is written. Default 500 ms.
+    pub tables_pause: Duration,
     /// Above 80 % of this, idle actors leave memory early; `None` switches that off.
     pub memory_limit_bytes: Option<u64>,
     /// How much memory the process uses now, in bytes.
@@ -87,6 +89,7 @@ impl Default for NodeOptions {
             shards: sharding::SHARDS_DEFAULT,
             call_timeout: Duration::from_secs(30),
             answers_kept: Duration::from_secs(24 * 60 * 60),
+            tables_pause: Duration::from_millis(500),
             memory_limit_bytes: None,
             memory_used: Arc::new(|| 0),
             membership: membership::Options::default(),

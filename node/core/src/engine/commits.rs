@@ -108,12 +108,13 @@ impl Engine {
                     if entry.bytes > 0 && entry.bytes + command.size_hint() > ENTRY_BYTES {
                         std::mem::take(&mut entry).propose(shard, group, out);
                     }
-                    let gate = match early {
+                    let (volatile, gate) = match early {
                         true => {
                             open(gate, Ok(()), out);
-                            None
+                            out.extend(volatile.into_iter().map(Effect::Forward));
+                            (Vec::new(), None)
                         }
-                        false => gate,
+                        false => (volatile, gate),
                     };
                     entry.push(command, volatile, gate);
                 }

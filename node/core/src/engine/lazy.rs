@@ -3,7 +3,7 @@
 //! **Problem.** Every step changes a head, every entry the record of how far its log is applied. Written one by one
 //! they cost as much as the entries themselves, though the log would tell all of it again after a crash.
 //!
-//! **Design.** The changes wait in memory until they are half a second old, too many, or somebody needs them on the
+//! **Design.** The changes wait in memory until they are old (half a second, if nothing else is set), too many, or somebody needs them on the
 //! disk. Of several values of one key only the newest is written. All shards of an engine go together, rows with the
 //! records of how far they reach, so that the disk always has the state after some entry.
 //!
@@ -15,17 +15,18 @@ use std::time::Duration;
 
 use gritmesh_runtime::{Change, Instant, ShardId, Table};
 
-/// How long changes stay in memory. A crash costs as much of the log to be applied again.
-const PAUSE: Duration = Duration::from_millis(500);
-
 /// Keys above which they are written all the same, lest they fill the memory: some megabytes.
 const KEYS_MAX: usize = 16 * 1024;
+
+type Rows = BTreeMap<(Table, Vec<u8>), Option<Arc<[u8]>>>;
 
 /// Changes that wait.
 #[derive(Default)]
 pub(super) struct Lazy {
+    /// How long changes stay in memory. A crash costs as much of the log to be applied again.
+    pause: Duration,
     /// The newest value of a key, or none if it is deleted.
-    rows: BTreeMap<(Table, Vec<u8>), Option<Arc<[u8]>>>,
+    rows: Rows,
     /// Ranges that were deleted, in this order, before any of the rows.
     ranges: Vec<Change>,
     /// The newest records of how far the logs are applied.
@@ -38,6 +39,10 @@ pub(super) struct Lazy {
 }
 
 impl Lazy {
+    pub(super) fn new(pause: Duration) -> Self {
+        Self { pause, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, changes: Vec<Change>) {
         for change in changes {
             match change {
@@ -64,7 +69,7 @@ impl Lazy {
 
     /// There is something that may wait.
     pub(super) fn wait(&mut self, now: Instant) {
-        self.due.get_or_insert(now + PAUSE);
+        self.due.get_or_insert(now + self.pause);
     }
 
     /// A shard's state is replaced, or removed: nothing of it is written any more. `ranges` are its keys.
@@ -102,7 +107,7 @@ impl Lazy {
 
     /// Everything, and up to where it reaches.
     pub(super) fn take(&mut self, changes: &mut Vec<Change>) -> BTreeMap<ShardId, u64> {
-        let Self { rows, ranges, records, applied, .. } = std::mem::take(self);
+        let Self { rows, ranges, records, applied, .. } = std::mem::replace(self, Self::new(self.pause));
         changes.extend(ranges);
         changes.extend(rows.into_iter().map(|((table, key), value)| match value {
             Some(value) => Change::Put { table, key, value },
@@ -118,6 +123,7 @@ mod tests {
     use super::*;
 
     const NOW: Instant = Instant::ZERO;
+    const PAUSE: Duration = Duration::from_millis(500);
 
     fn put(key: u8, value: u8) -> Change {
         Change::put(Table::Head, [key], [value].as_slice())
@@ -125,7 +131,7 @@ mod tests {
 
     #[test]
     fn of_each_key_the_newest_value_is_written() {
-        let mut lazy = Lazy::default();
+        let mut lazy = Lazy::new(PAUSE);
         lazy.add(vec![put(1, 1), put(2, 1), put(1, 2), Change::delete(Table::Head, [2])]);
         for index in [7, 8] {
             lazy.record(NOW, ShardId(3), Change::put(Table::Group, [3], [index].as_slice()));
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_range_deletes_what_came_before_it_and_nothing_after() {
-        let mut lazy = Lazy::default();
+        let mut lazy = Lazy::new(PAUSE);
         let range = Change::DeleteRange { table: Table::Head, from: vec![2], to: vec![4] };
         lazy.add(vec![put(1, 1), put(2, 1), put(3, 1), range.clone(), put(3, 2)]);
         let mut changes = Vec::new();
@@ -150,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_is_replaced_leaves_nothing_behind() {
-        let mut lazy = Lazy::default();
+        let mut lazy = Lazy::new(PAUSE);
         lazy.add(vec![put(1, 1), put(2, 1)]);
         lazy.applied(ShardId(1), 5);
         lazy.applied(ShardId(2), 6);
@@ -162,10 +168,10 @@ mod tests {
 
     #[test]
     fn it_is_due_when_it_is_old_or_needed() {
-        let mut lazy = Lazy::default();
+        let mut lazy = Lazy::new(PAUSE);
         lazy.hurry();
         assert!(!lazy.is_due(NOW + PAUSE), "there is nothing");
-        let mut lazy = Lazy::default();
+        let mut lazy = Lazy::new(PAUSE);
         lazy.wait(NOW);
         assert!(!lazy.is_due(NOW) && lazy.is_due(NOW + PAUSE));
         lazy.hurry();

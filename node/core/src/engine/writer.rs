@@ -67,6 +67,11 @@ struct Writing {
 }
 
 impl Writer {
+    /// One that keeps what the logs make of the tables for so long.
+    pub(super) fn new(tables_pause: Duration) -> Self {
+        Self { lazy: Lazy::new(tables_pause), ..Self::default() }
+    }
+
     /// What a replica has to write.
     pub(super) fn progress(&mut self, now: Instant, shard: ShardId, progress: &mut Progress) {
         let next = &mut self.next;

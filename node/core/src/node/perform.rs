@@ -13,7 +13,6 @@ use super::bulk::BulkTask;
 use crate::control::Control;
 use crate::driver::Perform;
 use crate::engine::{Caller, Counted, Engine, Routes};
-use crate::metrics::StateLabel;
 use crate::options::Sabotage;
 use crate::wire::{Envelope, Place};
 use crate::{control, engine};
@@ -127,11 +126,6 @@ impl Node {
             }
             activation.close(Some(Arc::clone(&guard)));
         }
-    }
-
-    /// Whether this node was given a bug that shows once it was started again.
-    fn fails_by(&self, sabotage: Sabotage) -> bool {
-        self.options.sabotage == sabotage && self.info.incarnation.0 > 1
     }
 
     pub(super) fn network_send(&self, class: TrafficClass, to: NodeId, body: &[u8]) {
@@ -398,12 +392,5 @@ impl Node {
     fn send_redirect(&self, to: Caller, place: Place) {
         let body = Envelope::Redirect { slot: to.slot, incarnation: to.incarnation.0, place }.to_bytes(0);
         self.network_send(TrafficClass::Calls, to.peer, &body);
-    }
-
-    fn show_members(&self, view: &gritmesh_membership::View) {
-        for state in ["alive", "unreachable", "down", "left"] {
-            let count = view.members.values().filter(|member| member.state.as_str() == state).count();
-            self.metrics.members.get_or_create(&StateLabel { state }).set(count as i64);
-        }
     }
 }

@@ -10,12 +10,27 @@ use gritmesh_sharding::{Missing, Move, Route, Shard};
 
 use super::Node;
 use crate::engine::{Engine, ShardHere};
+use crate::metrics::StateLabel;
+use crate::options::Sabotage;
 use crate::status::{ActorStatus, ClusterStatus, Location, NodeStatus, Readiness, ShardState, ShardStatus};
 
 /// Types for which somebody was warned. A client that makes up names must not fill the memory.
 const WARNED_MAX: usize = 1024;
 
 impl Node {
+    /// Counts the members by state.
+    pub(super) fn show_members(&self, view: &gritmesh_membership::View) {
+        for state in ["alive", "unreachable", "down", "left"] {
+            let count = view.members.values().filter(|member| member.state.as_str() == state).count();
+            self.metrics.members.get_or_create(&StateLabel { state }).set(count as i64);
+        }
+    }
+
+    /// Whether this node was given a bug that shows once it was started again.
+    pub(super) fn fails_by(&self, sabotage: Sabotage) -> bool {
+        self.options.sabotage == sabotage && self.info.incarnation.0 > 1
+    }
+
     /// Whether this node may be sent work, and what it waits for otherwise.
     pub fn readiness(&self) -> Readiness {
         let mut waits_for = Vec::new();

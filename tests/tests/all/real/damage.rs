@@ -34,7 +34,7 @@ fn damage(data: &Path) -> BTreeSet<u32> {
         changes.push(Change::put(Table::Log, key, value));
     }
     let (told, written) = mpsc::channel();
-    disk.write(Batch::synced(changes), Box::new(move |result| told.send(result).unwrap()));
+    disk.write(Batch::synced(changes).into(), Box::new(move |result| told.send(result).unwrap()));
     written.recv().unwrap().unwrap();
     disk.close();
     shards

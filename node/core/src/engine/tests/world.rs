@@ -187,6 +187,7 @@ fn start(site: usize, disk: &MemoryDisk, replicas: &ReplicaOptions) -> Engine {
         seed: Seed::from_number(1).child(&site.to_string()),
         replicas: replicas.clone(),
         answers_kept: ANSWERS_KEPT,
+        tables_pause: Duration::from_millis(500),
         sabotage: Sabotage::None,
     })
 }
