@@ -109,7 +109,7 @@ fn the_whole_descriptor_replaces_what_a_redirect_told() {
     assert_eq!(table.adopt(heard.clone()), Adopted::Newer);
     let whole = Descriptor { replicas: vec![node(1), node(3)], ..heard };
     assert_eq!(table.adopt(whole.clone()), Adopted::Newer);
-    let heard = Descriptor { replicas: vec![], ..whole.clone() };
+    let heard = Descriptor { replicas: vec![], ..whole };
     assert_eq!(table.adopt(heard), Adopted::Stale(whole));
 }
 
