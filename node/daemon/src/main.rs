@@ -10,7 +10,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use gritmesh::cli::{App, Extra};
 use gritmesh_sim::cli::{SimArgs, Surroundings};
 
-/// A step allocates some hundred times, on one thread, and frees on another.
+/// What a step allocates on one thread it frees on another. With the system's allocator that was 14 % of a profile.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! **Deliberately absent.** Two histories of one actor at once: whoever opens one knows that the steps of the last
-//! one are decided and on the disk ([`ShardState::is_settled`](crate::ShardState::is_settled)).
+//! one are decided and on the disk; the engine keeps calls back until then.
 
 mod actor;
 mod collection;

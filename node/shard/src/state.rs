@@ -171,11 +171,6 @@ impl ShardState {
         self.drop_old();
     }
 
-    /// Whether everything that was applied to the actor's own rows is on the disk, so that it can be opened.
-    pub fn is_settled(&self, actor: &ActorKey) -> bool {
-        self.heads.get(actor).is_none_or(|known| known.index <= self.persisted)
-    }
-
     /// Begins anew from the disk, after rows came from another replica that had applied this entry last.
     pub fn reload(&mut self, applied: u64) {
         *self = Self { compares: self.compares, ..Self::at(applied) };

@@ -4,9 +4,10 @@
 //! possible. A sync costs the same whether it carries one record or a thousand; a disk that is given each wish
 //! singly serves a few hundred of them in a second.
 //!
-//! **Design.** One database per node with a column family per [`Table`](gritmesh_runtime::Table), and one thread
-//! that writes. It takes all batches that wait, makes one write of them, syncs once if any asks for it, and tells
-//! all of them in their order: a write grows while the one before it is being synced. Reads go past that thread.
+//! **Design.** One database per node with a column family per [`Table`](gritmesh_runtime::Table), and two
+//! threads that write in turns. One takes all batches that wait, makes one write of them, syncs once if any asks for
+//! it, and tells all of them in their order; meanwhile the other writes. A write grows while the one before it is
+//! being synced. Reads go past both.
 //!
 //! ```text
 //!   engines ──write──► queue (bounded) ──► writer: one WriteBatch, one sync ──► done, done, done
