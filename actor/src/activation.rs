@@ -196,7 +196,10 @@ impl<A: Actor> Activation<A> {
                     Next::Done
                 }
             },
-            TurnEnd::Panicked if !inner.closing && !inner.queue.is_empty() => Next::Load(inner.load_chain()),
+            // A durable actor's steps may not be where it would be loaded from: whoever routes the calls anew knows.
+            TurnEnd::Panicked if !A::DURABLE && !inner.closing && !inner.queue.is_empty() => {
+                Next::Load(inner.load_chain())
+            }
             TurnEnd::LoadFailed(error) if !inner.closing => {
                 let detail = format!("{} could not be activated: {error}", self.head.address);
                 refuse(self.retire(inner), &Failure::new(FailureCode::ActivationFailed, detail));

@@ -206,13 +206,16 @@ impl Control {
         let hosts: Vec<sharding::Host> = view.members.values().map(host).collect();
         let candidates: Vec<Candidate> = view.members.values().filter_map(candidate).collect();
         out.push(Effect::View(Arc::new(view)));
-        if hosts != self.hosts {
+        let (moved, others) = (hosts != self.hosts, candidates != self.candidates);
+        if moved {
             self.mixed = is_mixed(&hosts);
             self.hosting = Arc::new(Hosting::new(hosts.iter().cloned()));
             self.hosts = hosts;
+        }
+        if moved || others {
             self.publish(out);
         }
-        if candidates != self.candidates {
+        if others {
             self.candidates.clone_from(&candidates);
             if self.member {
                 self.tell_placement(now, sharding::Event::Candidates(candidates));
@@ -235,9 +238,8 @@ impl Control {
 
     /// Whether no majority of a shard's replicas is alive, as seen from here.
     fn is_cut_off(&self, shard: &Shard) -> bool {
-        let is_alive = |node: &&NodeId| {
-            self.candidates.iter().any(|candidate| candidate.node == **node && candidate.alive)
-        };
+        let members = &self.membership.view().members;
+        let is_alive = |node: &&NodeId| members.get(*node).is_some_and(|member| member.state.is_active());
         let alive = shard.replicas.iter().filter(is_alive).count();
         !shard.replicas.is_empty() && alive <= shard.replicas.len() / 2
     }

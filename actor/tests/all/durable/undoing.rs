@@ -41,6 +41,23 @@ fn a_refused_step_undoes_everything_after_it() {
 }
 
 #[test]
+fn a_panic_reroutes_what_waits_lest_it_is_loaded_before_its_steps_are_stored() {
+    let (world, host) = world();
+    let ledger = host.actor::<Ledger>("a");
+    let running = world.begin(async move { ledger.slow(2, 10).await });
+    let ledger = host.actor::<Ledger>("a");
+    let panicking = world.begin(async move { ledger.boom(1).await });
+    let ledger = host.actor::<Ledger>("a");
+    let queued = world.begin(async move { ledger.add(4).await });
+    world.pass(10 * MS);
+    assert_eq!(running.take(), Some(Ok(2)));
+    assert!(matches!(panicking.take(), Some(Err(CallError::Panicked { .. }))));
+    assert_eq!(queued.take(), Some(Ok(6)));
+    assert_eq!(*host.deactivated.lock().unwrap(), ["ledger/a"]);
+    assert_eq!(host.activations.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
+#[test]
 fn a_refused_step_reroutes_what_waits_behind_a_running_handler() {
     let (world, host) = world();
     host.store().hold();
