@@ -159,11 +159,11 @@ impl Member {
             disk: Arc::clone(&disk) as _,
             seed: Seed::new(entropy()?),
         };
-        let engines = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let options = NodeOptions {
             seeds: plan.seeds,
             own_addresses: vec![address.to_string()],
-            engines: engines.min(gritmesh_core::ENGINES_MAX),
+            engines: gritmesh_core::engines_for(cores),
             shards: plan.shards,
             ..NodeOptions::default()
         };

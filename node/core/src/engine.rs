@@ -1,5 +1,5 @@
-//! The engine: one per core, for a subset of the node's shards. It runs their replicated logs, and finds the way of
-//! every call that the fast path could not serve.
+//! The engine: one or a few per node, for a subset of the node's shards. It runs their replicated logs, and finds the
+//! way of every call that the fast path could not serve.
 //!
 //! **Problem.** Dozens of logs on one disk and one network, each with its own leader, would cost a sync and a packet
 //! for every entry. And a call may meet a shard that moves, a node that dies, a table that is stale; its caller must
@@ -72,7 +72,7 @@ use writer::Writer;
 use crate::machine::Machine;
 use crate::options::Sabotage;
 
-/// One per core: the shards whose number falls to it, and the calls for them.
+/// One of a few: the shards whose number falls to it, and the calls for them.
 pub(crate) struct Engine {
     me: NodeId,
     incarnation: Incarnation,

@@ -41,7 +41,7 @@ pub use gritmesh_membership::{ClusterEvent, Member, MemberState, View};
 pub use node::{DynamicCall, Node};
 #[doc(hidden)]
 pub use options::Sabotage;
-pub use options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError};
+pub use options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError, engines_for};
 pub use records::{RecordError, Remembered, incarnation, remembered};
 pub use status::{
     ActorStatus, ClusterStatus, HistoryStatus, LetterStatus, Location, MessageStatus, NodeStatus,

@@ -14,6 +14,16 @@ pub const ENGINES_MAX: usize = 64;
 /// would find them gone.
 pub const ANSWERS_KEPT_MIN: Duration = Duration::from_secs(60);
 
+/// How many cores share an engine. What an engine does for a step is a small part of all that the step costs, and two of
+/// them fill two batches for the disk by halves.
+const CORES_PER_ENGINE: usize = 4;
+
+/// How many engines a machine with so many cores wants.
+pub const fn engines_for(cores: usize) -> usize {
+    let engines = cores.div_ceil(CORES_PER_ENGINE);
+    if engines < ENGINES_MAX { engines } else { ENGINES_MAX }
+}
+
 /// The settings of a node that are not part of what it says of itself.
 #[derive(Clone)]
 pub struct NodeOptions {
@@ -21,7 +31,7 @@ pub struct NodeOptions {
     pub seeds: Vec<String>,
     /// Texts under which this node's own address may stand among the seeds.
     pub own_addresses: Vec<String>,
-    /// How many engines share the node's shards; as many as cores.
+    /// How many engines share the node's shards, see [`engines_for`].
     pub engines: usize,
     /// How many shards a cluster has that this node founds.
     pub shards: u32,

@@ -93,7 +93,7 @@ impl NodeBuilder {
         self
     }
 
-    /// How many engines share the node's shards. Default: one per core.
+    /// How many engines share the node's shards. Default: one for four cores.
     pub fn engines(mut self, engines: usize) -> Self {
         self.settings.engines = engines;
         self

@@ -52,7 +52,7 @@ pub struct Settings {
     /// Opens the administrative requests of HTTP to other machines, or `@FILE`.
     #[serde(deserialize_with = "units::text")]
     pub token: Confidential,
-    /// How many engines share the node's shards; 0 is one per core.
+    /// How many engines share the node's shards; 0 is one for four cores.
     #[serde(deserialize_with = "units::text")]
     pub engines: usize,
     /// How many shards a cluster has that this node founds.

@@ -184,7 +184,7 @@ fn make_core(
     let mut options = NodeOptions {
         seeds: settings.seeds.clone(),
         own_addresses: own_addresses(&settings.listen, bound, info.peer_address),
-        engines: if settings.engines == 0 { cores.min(gritmesh_core::ENGINES_MAX) } else { settings.engines },
+        engines: if settings.engines == 0 { gritmesh_core::engines_for(cores) } else { settings.engines },
         shards: settings.shards,
         call_timeout: settings.timeouts.call,
         answers_kept: settings.timeouts.answers_kept,

@@ -189,7 +189,7 @@ pub(super) struct UpArguments {
     /// Opens administrative requests to other machines
     #[arg(long, value_name = "TEXT|@FILE")]
     token: Option<String>,
-    /// Engines that share the node's shards; 0 is one per core
+    /// Engines that share the node's shards; 0 is one for four cores
     #[arg(long, value_name = "N")]
     engines: Option<String>,
     /// Which log lines are written [default: info]

@@ -50,7 +50,11 @@ impl Settings {
             "token",
             quoted(self.token.redacted()),
         );
-        line("Engines that share the node's shards; 0 is one per core.", "engines", self.engines.to_string());
+        line(
+            "Engines that share the node's shards; 0 is one for four cores.",
+            "engines",
+            self.engines.to_string(),
+        );
         line("How many shards a cluster has that this node founds.", "shards", self.shards.to_string());
         line(
             "Which log lines are written: a level, or \"info,gritmesh_core=debug\".",
