@@ -10,4 +10,5 @@ mod retention;
 mod stopping;
 mod takeover;
 mod three;
+mod transfers;
 mod world;
