@@ -104,7 +104,7 @@ impl Replica {
 
     /// What to bury this replica with.
     pub fn tombstone(&self) -> Tombstone {
-        Tombstone { replica: self.id, epoch: self.epoch() }
+        Tombstone { replica: self.id, epoch: self.epoch(), applied: self.applied }
     }
 
     /// The newest epoch that it has heard of.

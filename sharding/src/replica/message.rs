@@ -112,6 +112,27 @@ impl Message {
     }
 }
 
+impl Tombstone {
+    /// What to answer a candidate that still counts on the destroyed replica; nothing to anybody else.
+    ///
+    /// Of a change that removes most of the voters those who stay may know no more than that it was proposed, and the
+    /// leader that told the others is gone or has forgotten it in a crash. Only the removed ones can say then that it
+    /// was committed, and without a majority of them there would be no election. Whoever has the same entry commits it.
+    pub fn answer(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let Ok(Message { header, term, body: Body::Vote { pre, .. } }) = Message::decode(message) else {
+            return None;
+        };
+        let (commit, commit_term) = self.applied;
+        if header.to != self.replica || header.epoch >= self.epoch || commit == 0 {
+            return None;
+        }
+        // In a question before an election stands the term that the candidate would like.
+        let term = if pre { term.saturating_sub(1) } else { term };
+        let body = Body::VoteAnswer { pre, reject: true, commit, commit_term };
+        Some(Message::new(header.shard, self.epoch, self.replica, header.from, term, body).encode())
+    }
+}
+
 /// Bytes in front of the body.
 const HEADER_BYTES: usize = 1 + 1 + 4 + 8 + 8 + 8 + 8;
 

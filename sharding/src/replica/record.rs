@@ -194,6 +194,9 @@ pub struct Tombstone {
     pub replica: ReplicaId,
     /// The newest epoch that it had heard of.
     pub epoch: Epoch,
+    /// Index and term of the last entry that it had applied, so that it can still be said to be committed; zeros if
+    /// that is not known.
+    pub(super) applied: (u64, u64),
 }
 
 /// Removes everything of a shard's replica, and records that it was there.
@@ -203,7 +206,8 @@ pub(super) fn bury(shard: ShardId, tombstone: Tombstone) -> Vec<Change> {
         fields.iter().map(|field| Change::delete(Table::Group, field_key(shard, *field))).collect();
     changes.push(delete_entries(shard, 0, u64::MAX - 1));
     changes.push(put_field(shard, Field::Tombstone, |writer| {
-        writer.u64(tombstone.replica.0).u64(tombstone.epoch.0)
+        let (index, term) = tombstone.applied;
+        writer.u64(tombstone.replica.0).u64(tombstone.epoch.0).u64(index).u64(term)
     }));
     changes
 }
@@ -372,7 +376,8 @@ pub(super) fn read_meta(disk: &dyn Reads, shard: ShardId) -> Result<Option<Snaps
 /// The last replica of a shard that was destroyed.
 pub(super) fn read_tombstone(disk: &dyn Reads, shard: ShardId) -> Result<Option<Tombstone>, RestoreError> {
     let read = |reader: &mut Reader<'_>| {
-        Ok(Tombstone { replica: ReplicaId(reader.u64()?), epoch: Epoch(reader.u64()?) })
+        let (replica, epoch) = (ReplicaId(reader.u64()?), Epoch(reader.u64()?));
+        Ok(Tombstone { replica, epoch, applied: (reader.u64()?, reader.u64()?) })
     };
     Records { disk, shard }.field(Field::Tombstone, read)
 }

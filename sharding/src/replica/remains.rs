@@ -95,7 +95,10 @@ impl Remains {
         }
         match later(replica) {
             // Before its own epoch nobody speaks to the new one.
-            Some(added) => Called::Anew(Tombstone { replica, epoch: Epoch(added.0.saturating_sub(1)) }),
+            Some(added) => {
+                let epoch = Epoch(added.0.saturating_sub(1));
+                Called::Anew(Tombstone { replica, epoch, applied: (0, 0) })
+            }
             None => Called::No,
         }
     }

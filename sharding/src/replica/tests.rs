@@ -194,3 +194,21 @@ fn commits_per_second_without_a_disk() {
     let rate = f64::from(commands) / took.as_secs_f64();
     println!("{rate:.0} commits/s of three replicas, {together} at a time, with what the world itself costs");
 }
+
+#[test]
+fn who_is_left_alone_learns_it_from_those_who_were_removed() {
+    for seed in 0..60 {
+        let mut world = World::new(seed, 3, Plan { chaos: false, proposals: false, ..Plan::default() });
+        world.target = vec![0, 1, 2];
+        world.run_until(Duration::from_secs(10), World::is_settled).expect("it grows");
+        world.target = vec![0];
+        let are_gone = |world: &World| [1, 2].iter().all(|at| world.replica(*at).is_none());
+        world.run_until(Duration::from_secs(10), are_gone).expect("the others are removed");
+        // What has not been synced may be lost, and with it that the last entry is committed.
+        world.crash(0);
+        world.restart(0);
+        let led = world.run_until(Duration::from_secs(5), World::is_led);
+        assert!(led.is_some(), "seed {seed}: {}", world.describe());
+        assert_eq!(world.seen.wrong, Vec::<String>::new(), "seed {seed}");
+    }
+}

@@ -321,7 +321,11 @@ impl World {
         let now = self.now(to);
         let header = MessageHeader::read(bytes).unwrap();
         if self.nodes[to].replica.is_none() {
-            if !header.may_join(self.nodes[to].tombstone) {
+            let tombstone = self.nodes[to].tombstone;
+            if !header.may_join(tombstone) {
+                if let Some(answer) = tombstone.and_then(|tombstone| tombstone.answer(bytes)) {
+                    self.send(to, from, answer);
+                }
                 return;
             }
             self.nodes[to].replica = Some(Replica::join(self.setup(to), header.to, now));

@@ -202,7 +202,7 @@ impl Engine {
     }
 }
 
-fn send(to: NodeId, message: Vec<u8>, out: &mut Vec<Effect>) {
+pub(super) fn send(to: NodeId, message: Vec<u8>, out: &mut Vec<Effect>) {
     out.extend(LogMessages::frames(vec![message]).map(|body| Effect::SendConsensus { to, body }));
 }
 

@@ -11,7 +11,7 @@ use gritmesh_sharding::{Config, MessageHeader, Replica, ReplicaSetup, RestoreErr
 
 use super::Engine;
 use super::commits::Waiting;
-use super::damage::is_damage;
+use super::damage::{is_damage, send};
 use super::event::{Commit, Counted, Effect};
 use super::moves::Wanted;
 use super::retention::Looking;
@@ -246,7 +246,7 @@ impl Engine {
                 continue;
             };
             let shard = header.shard;
-            if !self.is_mine(shard) || !self.may_join(now, from, &header, out) {
+            if !self.is_mine(shard) || !self.may_join(now, from, (&header, message), out) {
                 continue;
             }
             let Some(group) = self.groups.get_mut(&shard) else { continue };
@@ -262,7 +262,7 @@ impl Engine {
         &mut self,
         now: Instant,
         from: NodeId,
-        header: &MessageHeader,
+        (header, message): (&MessageHeader, &[u8]),
         out: &mut Vec<Effect>,
     ) -> bool {
         let shard = header.shard;
@@ -293,6 +293,9 @@ impl Engine {
             }
         };
         if !header.may_join(destroyed) {
+            if let Some(answer) = destroyed.and_then(|destroyed| destroyed.answer(message)) {
+                send(from, answer, out);
+            }
             return false;
         }
         let replica = Replica::join(self.setup(shard), header.to, now);

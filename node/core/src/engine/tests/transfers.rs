@@ -94,7 +94,11 @@ fn a_repeated_request_begins_anew_and_the_old_stream_ends() {
         _ => None,
     });
     let (first, anew) = (vec![0], (0..up_to).collect::<Vec<_>>());
-    assert_eq!(numbers.collect::<Vec<_>>(), [first, anew].concat(), "one part of the first, then only the other");
+    assert_eq!(
+        numbers.collect::<Vec<_>>(),
+        [first, anew].concat(),
+        "one part of the first, then only the other"
+    );
 }
 
 #[test]
