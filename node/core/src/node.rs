@@ -271,6 +271,7 @@ impl Node {
         self.directory.clear();
         let node = self.this();
         for engine in &self.engines {
+            // Until it hears of it, an engine may still bring actors into memory; those are dropped when it has.
             engine.post(&node, engine::Event::Stop);
         }
     }

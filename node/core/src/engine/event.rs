@@ -198,6 +198,8 @@ pub(crate) enum Effect {
     Forward(Outgoing),
     /// The node cannot go on.
     Fatal(String),
+    /// The engine has stopped: it delivers no more calls.
+    Stopped,
     /// Add to a metric.
     Count(Counted),
 }

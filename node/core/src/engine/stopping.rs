@@ -34,6 +34,7 @@ impl Engine {
         self.takeover = Takeover::new();
         self.delivering.clear();
         self.reminding.clear();
+        out.push(Effect::Stopped);
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) enum Deferred {
     Bulk(Box<BulkTask>),
     /// Bring actors out of memory that another node hosts now.
     Reconcile(Arc<Routes>),
+    /// Drop all actors without a word.
+    Clear,
 }
 
 impl Node {
@@ -92,6 +94,7 @@ impl Node {
             Deferred::Fire { shard, reminder, skip } => self.fire(shard, reminder, skip),
             Deferred::Pause { actor, reason } => self.pause(actor, &reason),
             Deferred::Bulk(task) => self.run_bulk(*task),
+            Deferred::Clear => self.directory.clear(),
             Deferred::Reconcile(routes) => {
                 let me = self.info.node_id;
                 for part in 0..self.directory.partitions() {
@@ -292,6 +295,7 @@ impl Perform<Engine> for Node {
             Effect::Fire { shard, reminder, skip } => deferred.push(Deferred::Fire { shard, reminder, skip }),
             Effect::Pause { actor, reason } => deferred.push(Deferred::Pause { actor, reason }),
             Effect::Forward(outgoing) => deferred.push(Deferred::Forward(outgoing)),
+            Effect::Stopped => deferred.push(Deferred::Clear),
             Effect::Fatal(reason) => {
                 tracing::error!(reason, "the node must stop");
                 self.fatal.set(reason);

@@ -392,7 +392,7 @@ impl World {
                 return;
             }
             Effect::Answer(submission, result) => return submission.payload.answer(result),
-            Effect::Count(_) => return,
+            Effect::Count(_) | Effect::Stopped => return,
             Effect::Own(_) => unreachable!("it was taken before"),
             Effect::Evict { shard, leads } => {
                 next.extend(self.evicts.then_some(Event::Evicted(shard)));
