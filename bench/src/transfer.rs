@@ -94,6 +94,9 @@ fn quiet(process: u32) -> Result<()> {
     }
 }
 
+/// How a load ended.
+type Loaded = Result<(), DiskError>;
+
 /// Writes what comes over a stream as a node writes the objects of a state.
 struct DiskFloor {
     disk: Arc<RocksDisk>,
@@ -102,7 +105,7 @@ struct DiskFloor {
     bytes: usize,
     next: u64,
     under_way: usize,
-    told: (SyncSender<Result<(), DiskError>>, Receiver<Result<(), DiskError>>),
+    told: (SyncSender<Loaded>, Receiver<Loaded>),
 }
 
 impl DiskFloor {
