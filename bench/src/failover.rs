@@ -20,6 +20,8 @@ const TEXT_BYTES: usize = 100;
 const RETRY: Duration = Duration::from_millis(5);
 /// Load between two kills.
 const BETWEEN: Duration = Duration::from_millis(500);
+/// Kills after which one is told how far it has come.
+const TOLD_EVERY: usize = 10;
 const POLL: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -71,6 +73,9 @@ async fn run(figures: &mut Figures, kills: usize) -> Result<()> {
         back.ready()?;
         nodes.insert(kill % NODES, back);
         caller.settled(NODES).await?;
+        if (kill + 1).is_multiple_of(TOLD_EVERY) {
+            eprintln!("{} of {kills} kills", kill + 1);
+        }
     }
     stop.store(true, Ordering::Relaxed);
     let mut counted = Counted::default();

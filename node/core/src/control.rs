@@ -208,38 +208,36 @@ impl Control {
         out.push(Effect::View(Arc::new(view)));
         let (moved, others) = (hosts != self.hosts, candidates != self.candidates);
         if moved {
-            self.mixed = is_mixed(&hosts);
             self.hosting = Arc::new(Hosting::new(hosts.iter().cloned()));
-            self.hosts = hosts;
+            (self.mixed, self.hosts) = (is_mixed(&hosts), hosts);
         }
         if moved || others {
             self.publish(out);
         }
         if others {
             self.candidates.clone_from(&candidates);
-            if self.member {
-                self.tell_placement(now, sharding::Event::Candidates(candidates));
-            }
+        }
+        if others && self.member {
+            self.tell_placement(now, sharding::Event::Candidates(candidates));
         }
     }
 
     fn publish(&mut self, out: &mut Vec<Effect>) {
         let Some(table) = self.placement.table() else { return };
-        if !self.table_stored {
-            self.table_stored = true;
+        if !std::mem::replace(&mut self.table_stored, true) {
             let changes = vec![records::table(table)];
             out.push(Effect::Persist { what: Persisting::Table, changes });
         }
         let routing = Routing::new(table, Arc::clone(&self.hosting));
         let cut_off = table.shards().iter().filter(|shard| self.is_cut_off(shard)).map(|shard| shard.id);
-        let routes = Arc::new(Routes { routing, table: table.clone(), cut_off: cut_off.collect() });
-        out.push(Effect::Routes { routes, mixed: self.mixed });
+        let routes = Routes { routing, table: table.clone(), cut_off: cut_off.collect() };
+        out.push(Effect::Routes { routes: Arc::new(routes), mixed: self.mixed });
     }
 
     /// Whether no majority of a shard's replicas is alive, as seen from here.
     fn is_cut_off(&self, shard: &Shard) -> bool {
         let members = &self.membership.view().members;
-        let is_alive = |node: &&NodeId| members.get(*node).is_some_and(|member| member.state.is_active());
+        let is_alive = |node: &&NodeId| members.get(*node).is_some_and(|it| it.state.is_active());
         let alive = shard.replicas.iter().filter(is_alive).count();
         !shard.replicas.is_empty() && alive <= shard.replicas.len() / 2
     }

@@ -80,7 +80,7 @@ pub enum Sabotage {
     BelieveOldAnswers,
     /// What is not on the disk yet counts as if it were.
     AcknowledgeBeforeSync,
-    /// A step takes effect whatever the head is.
+    /// A step takes effect whatever the head is, and actors are loaded before their last step is where they are read.
     SkipCompareAndSet,
     /// Answers and messages of a step leave before it is committed.
     ReleaseBeforeCommit,

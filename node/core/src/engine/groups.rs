@@ -327,6 +327,10 @@ impl Engine {
 
     /// Whether steps of an actor are on their way to the disk.
     pub(super) fn is_unsettled(&self, shard: ShardId, header: &Header) -> bool {
+        if self.sabotage == Sabotage::SkipCompareAndSet {
+            // What is never loaded too early gives the comparison nothing to do.
+            return false;
+        }
         let Some(group) = self.groups.get(&shard) else { return false };
         let key = || ActorKey::at(&header.address, header.token);
         !group.unsettled.is_empty() && group.unsettled.contains_key(&key())
