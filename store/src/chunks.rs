@@ -15,7 +15,7 @@ use crate::object::Object;
 use crate::objects::{Objects, read_checked};
 use crate::text::{self, Headers};
 
-/// Largest blob: what [`INDEX_LEVELS_MAX`] levels of indices can name.
+/// Largest blob: what `INDEX_LEVELS_MAX` levels of indices can name.
 pub const BLOB_BYTES_MAX: u64 = span(INDEX_LEVELS_MAX);
 
 /// Most bytes that one read returns at once. Longer blobs are read in ranges.

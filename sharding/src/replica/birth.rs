@@ -87,7 +87,7 @@ impl Replica {
         record::read_meta(disk, shard)
     }
 
-    /// The node's last replica of a shard that was destroyed; see [`MessageHeader::may_join`].
+    /// The node's last replica of a shard that was destroyed; see [`may_join`](super::MessageHeader::may_join).
     ///
     /// # Errors
     /// If the record is damaged.
