@@ -214,3 +214,10 @@ pub enum DiskError {
     #[error("the disk is closed")]
     Closed,
 }
+
+impl DiskError {
+    /// Whether a record is damaged, and will be the next time, rather than that the disk refused.
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Corrupt { .. })
+    }
+}

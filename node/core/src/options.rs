@@ -19,9 +19,8 @@ pub const ANSWERS_KEPT_MIN: Duration = Duration::from_secs(60);
 const CORES_PER_ENGINE: usize = 4;
 
 /// How many engines a machine with so many cores wants.
-pub const fn engines_for(cores: usize) -> usize {
-    let engines = cores.div_ceil(CORES_PER_ENGINE);
-    if engines < ENGINES_MAX { engines } else { ENGINES_MAX }
+pub fn engines_for(cores: usize) -> usize {
+    cores.div_ceil(CORES_PER_ENGINE).clamp(1, ENGINES_MAX)
 }
 
 /// The settings of a node that are not part of what it says of itself.

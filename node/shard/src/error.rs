@@ -51,7 +51,7 @@ pub enum StateError {
 impl StateError {
     /// Whether something is not what it was when it was written, rather than that the disk refused.
     pub fn is_damage(&self) -> bool {
-        !matches!(self, Self::Disk(error) if !matches!(error, DiskError::Corrupt { .. }))
+        !matches!(self, Self::Disk(error) if !error.is_damage())
     }
 
     /// As a caller of an actor is told that cannot be loaded.

@@ -131,13 +131,18 @@ impl Replica {
         false
     }
 
+    /// Other voters that stay, and whose records are sound.
+    fn heirs(&self) -> impl Iterator<Item = &super::Member> {
+        let able =
+            |member: &&super::Member| member.replica != self.id && !self.lost.contains(&member.replica);
+        self.config.voters().filter(able)
+    }
+
     /// Hands leadership to the voter that has the most.
     fn hand_to_best(&mut self) {
         let matched = |replica: ReplicaId| self.raw.raft.prs().get(replica.0).map_or(0, |it| it.matched);
-        let able =
-            |member: &&super::Member| member.replica != self.id && !self.lost.contains(&member.replica);
-        let stays = self.config.voters().filter(able);
-        let best = stays.max_by_key(|member| (matched(member.replica), member.replica)).map(|it| it.node);
+        let best =
+            self.heirs().max_by_key(|member| (matched(member.replica), member.replica)).map(|it| it.node);
         if let Some(node) = best {
             self.transfer(self.now, node).expect("a leader may hand over to a voter");
         }
@@ -152,9 +157,7 @@ impl Replica {
         if !self.is_leader() {
             return Err(TransferError::NotLeader);
         }
-        let able =
-            |member: &&super::Member| member.replica != self.id && !self.lost.contains(&member.replica);
-        let voter = self.config.voters().find(|member| member.node == to && able(member));
+        let voter = self.heirs().find(|member| member.node == to);
         let replica = voter.ok_or(TransferError::NotVoter { node: to })?.replica;
         self.see(now);
         self.wake(now);

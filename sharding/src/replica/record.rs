@@ -97,7 +97,7 @@ pub enum RestoreError {
 impl RestoreError {
     /// Whether records are damaged, and will be the next time, rather than that the disk refused.
     pub fn is_damage(&self) -> bool {
-        !matches!(self, Self::Disk(error) if !matches!(error, DiskError::Corrupt { .. }))
+        !matches!(self, Self::Disk(error) if !error.is_damage())
     }
 }
 
@@ -388,10 +388,12 @@ pub(super) fn read_remains(
     shard: ShardId,
 ) -> Result<(Option<ReplicaId>, Option<Config>), RestoreError> {
     let records = Records { disk, shard };
-    let sound = |error: RestoreError| if error.is_damage() { Ok(None) } else { Err(error) };
-    let identity = records.field(Field::Identity, |reader| reader.u64().map(ReplicaId)).or_else(sound)?;
-    let config = records
-        .field(Field::Config, Config::read)
-        .or_else(|error| if error.is_damage() { Ok(None) } else { Err(error) })?;
+    let identity = unless_damaged(records.field(Field::Identity, |reader| reader.u64().map(ReplicaId)))?;
+    let config = unless_damaged(records.field(Field::Config, Config::read))?;
     Ok((identity, config))
+}
+
+/// Takes a damaged record for one that is not there.
+fn unless_damaged<T>(read: Result<Option<T>, RestoreError>) -> Result<Option<T>, RestoreError> {
+    read.or_else(|error| if error.is_damage() { Ok(None) } else { Err(error) })
 }

@@ -129,8 +129,8 @@ impl<'a> Phases<'a> {
         self.rng = rng;
     }
 
-    /// Ends all faults, starts what is down, and what has a bad disk, so that all that was damaged is found out. Then waits
-    /// until all nodes agree, and tells whether they do.
+    /// Ends all faults, starts what is down, and what has a bad disk, so that all that was damaged is found out. Then
+    /// waits until all nodes agree, and tells whether they do.
     pub(super) fn recovery(&mut self) -> bool {
         let now = self.sim.now();
         for node in std::mem::take(&mut self.stalled_since).into_iter() {

@@ -5,8 +5,9 @@
 //! batch without an earlier one, never half of one, which is what [`gritmesh_runtime::Disk`] promises. A batch that
 //! fails may have reached the disk all the same, as after a failed sync, unless the disk was full.
 //!
-//! Bits flip when a value of an object, a log entry or a field of a replica is written, and stay flipped. Of an object the reader gets
-//! what is there, since he checks its hash; of anything else the database would notice, so the read fails.
+//! Bits flip when a value of an object, a log entry or a field of a replica is written, and stay flipped. Of an object
+//! the reader gets what is there, since he checks its hash; of anything else the database would notice, so the read
+//! fails.
 //!
 //! Deliberately absent: latency of reads. Machines read on the thread that runs them, where no time passes.
 

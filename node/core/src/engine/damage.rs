@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use gritmesh_runtime::{Change, DiskError, Instant, NodeId, ShardId};
+use gritmesh_runtime::{Change, Instant, NodeId, ShardId};
 use gritmesh_shard::{Damage, StateError};
 use gritmesh_sharding::{Called, MessageHeader, Remains, Replica, Tombstone};
 
@@ -204,9 +204,4 @@ impl Engine {
 
 pub(super) fn send(to: NodeId, message: Vec<u8>, out: &mut Vec<Effect>) {
     out.extend(LogMessages::frames(vec![message]).map(|body| Effect::SendConsensus { to, body }));
-}
-
-/// Whether the disk says that a record is damaged, rather than that it cannot be read.
-pub(super) fn is_damage(error: &DiskError) -> bool {
-    matches!(error, DiskError::Corrupt { .. })
 }

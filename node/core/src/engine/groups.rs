@@ -11,7 +11,7 @@ use gritmesh_sharding::{Config, MessageHeader, Replica, ReplicaSetup, RestoreErr
 
 use super::Engine;
 use super::commits::Waiting;
-use super::damage::{is_damage, send};
+use super::damage::send;
 use super::event::{Commit, Counted, Effect};
 use super::moves::Wanted;
 use super::retention::Looking;
@@ -168,7 +168,7 @@ impl Engine {
             let rows = match self.disk.scan(Table::Group, &from[..]..&[u8::MAX; 8][..], 1) {
                 Ok(rows) => rows,
                 // Which shards the damaged records are of is found out by asking for each.
-                Err(error) if is_damage(&error) => {
+                Err(error) if error.is_damage() => {
                     let all = 0..SHARDS_MAX as u32;
                     return Ok(all.map(ShardId).filter(|shard| self.is_mine(*shard)).collect());
                 }

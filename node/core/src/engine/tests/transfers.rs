@@ -70,19 +70,24 @@ fn assert_arrived(world: &mut World) {
     assert_eq!(world.steps(2, "a99"), 1);
 }
 
-#[test]
-fn a_repeated_request_begins_anew_and_the_old_stream_ends() {
-    let mut world = lagging();
+/// What the third asks for: index, stream, number of parts, and the rest. Its request goes no further.
+fn asked(world: &mut World) -> (u64, u64, u32, TransferRequest) {
     world.bulk = Some(Vec::new());
     world.restart(2);
     world.pass(300);
     let held = world.bulk.take().expect("it was set");
-    let asked = held.into_iter().find_map(|bulk| match bulk {
+    let pull = held.into_iter().find_map(|bulk| match bulk {
         Bulk::Pull { index, stream, up_to, request, .. } => Some((index, stream, up_to, request)),
         _ => None,
     });
-    let (index, stream, up_to, request) = asked.expect("the third asks for the state");
-    let request = TransferRequest::decode(request.into()).unwrap();
+    let (index, stream, up_to, request) = pull.expect("the third asks for the state");
+    (index, stream, up_to, TransferRequest::decode(request.into()).unwrap())
+}
+
+#[test]
+fn a_repeated_request_begins_anew_and_the_old_stream_ends() {
+    let mut world = lagging();
+    let (index, stream, up_to, request) = asked(&mut world);
     assert_eq!(request.cursor, Cursor::Heads { from: request.tokens.0.0.to_be_bytes().to_vec() });
     let part = Part { shard: ZERO, index, stream };
     let pull = || Event::Pull { from: THIRD, part, up_to, request: request.clone() };
@@ -104,15 +109,7 @@ fn a_repeated_request_begins_anew_and_the_old_stream_ends() {
 #[test]
 fn only_the_leader_that_was_asked_can_say_that_its_state_is_gone() {
     let mut world = lagging();
-    world.bulk = Some(Vec::new());
-    world.restart(2);
-    world.pass(300);
-    let held = world.bulk.take().expect("it was set");
-    let index = held.iter().find_map(|bulk| match bulk {
-        Bulk::Pull { index, .. } => Some(*index),
-        _ => None,
-    });
-    let index = index.expect("the third asks for the state");
+    let (index, ..) = asked(&mut world);
     for (from, shard, index) in [(OTHER, ZERO, index), (ME, ZERO, index + 1), (ME, ShardId(7), index)] {
         world.feed(2, [Event::StateGone { from, shard, index }]);
     }

@@ -10,7 +10,6 @@ use gritmesh_sharding::SnapshotMeta;
 use super::loading::{HELD_BYTES_MAX, bytes_of};
 use super::{KEPT, PARTS_MAX};
 use crate::engine::Engine;
-use crate::engine::damage::is_damage;
 use crate::engine::event::{Counted, Effect, Part};
 use crate::engine::groups::Installing;
 use crate::wire::Bulk;
@@ -196,7 +195,7 @@ impl Engine {
                 out.push(Effect::Count(Counted::BadTransfer));
                 // What the leader sends is no record of the own disk.
                 if let StateError::Disk(error) = &error
-                    && is_damage(error)
+                    && error.is_damage()
                 {
                     self.quarantine(now, shard, &error.to_string(), out);
                 }
