@@ -159,6 +159,18 @@ pub enum LossReason {
     Local,
 }
 
+impl LossReason {
+    /// The reason as it stands in log lines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Closed => "closed",
+            Self::Unreachable => "unreachable",
+            Self::Local => "local",
+        }
+    }
+}
+
 /// Why a dial failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialError {

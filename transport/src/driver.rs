@@ -153,7 +153,8 @@ impl Driver {
                 tracing::warn!(%error, "accepting a connection failed");
             }
             SwarmEvent::ListenerClosed { reason, .. } => {
-                tracing::error!(?reason, "no longer listening for peers");
+                let reason = reason.err().map(|error| error.to_string());
+                tracing::error!(reason, "no longer listening for peers");
             }
             _ => {}
         }

@@ -380,7 +380,7 @@ impl<'a> Session<'a> {
         self.peer.connected.store(false, SeqCst);
         self.shared.meter.connections.fetch_sub(1, Relaxed);
         let (peer, unsent) = (self.peer.id, std::mem::take(&mut self.unsent));
-        tracing::info!(peer = %peer.short(), ?reason, unsent = unsent.len(), "connection lost");
+        tracing::info!(peer = %peer.short(), reason = reason.as_str(), unsent = unsent.len(), "connection lost");
         self.shared.emit(NetworkEvent::Lost { peer, reason, unsent });
         drop(slot);
         if self.peer.known.load(SeqCst) {

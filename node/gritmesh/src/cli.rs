@@ -22,8 +22,9 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::NodeBuilder;
+use crate::config::{Layers, LogFormat};
 use arguments::{Cli, ClusterVerb, NodeVerb, ShardVerb, Verb};
-use output::Output;
+use output::{Format, Output};
 
 const STOCK_NAME: &str = "gritmesh";
 
@@ -78,13 +79,9 @@ impl<R: Fn(NodeBuilder) -> NodeBuilder> App<R> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
         let name = program_name(arguments.first());
         let command = self.command(&name);
-        let matches = match command.clone().try_get_matches_from(arguments) {
+        let matches = match command.clone().try_get_matches_from(&arguments) {
             Ok(matches) => matches,
-            Err(error) => {
-                // Nobody is left to tell if this cannot be printed.
-                let _ = error.print();
-                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-            }
+            Err(error) => return misused(&error, &arguments),
         };
         if let Some((verb, matches)) = matches.subcommand()
             && let Some(extra) = self.extras.iter().find(|extra| extra.command.get_name() == verb)
@@ -93,11 +90,35 @@ impl<R: Fn(NodeBuilder) -> NodeBuilder> App<R> {
         }
         match Cli::from_arg_matches(&matches) {
             Ok(cli) => run(cli, command, &name, &self.register),
-            Err(error) => {
-                let _ = error.print();
-                ExitCode::from(2)
-            }
+            Err(error) => misused(&error, &arguments),
         }
+    }
+}
+
+/// Says what is wrong with a command line, or prints the help that was asked for.
+fn misused(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if error.use_stderr() && wants_json_lines(arguments) {
+        let text = error.to_string();
+        let reason = text.strip_prefix("error: ").unwrap_or(&text);
+        Output::new(Format::Table, LogFormat::Json).complain(reason);
+    } else {
+        // Nobody is left to tell if this cannot be printed.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Whether a command line that cannot be read starts nodes whose log lines are to be JSON.
+fn wants_json_lines(arguments: &[OsString]) -> bool {
+    let texts: Vec<&str> = arguments.iter().filter_map(|text| text.to_str()).collect();
+    let by_flag =
+        texts.contains(&"--log-format=json") || texts.windows(2).any(|pair| pair == ["--log-format", "json"]);
+    match texts.get(1) {
+        Some(&"up") => {
+            by_flag || Layers::new().environment(std::env::vars_os()).log_format() == LogFormat::Json
+        }
+        Some(&"dev") => by_flag,
+        _ => false,
     }
 }
 
@@ -137,9 +158,9 @@ fn run(
     name: &str,
     register: &dyn Fn(NodeBuilder) -> NodeBuilder,
 ) -> ExitCode {
-    let output = Output::new(cli.verb.format());
+    let output = Output::new(cli.verb.format(), cli.verb.log_format());
     let done = match cli.verb {
-        Verb::Up(arguments) => up::run(*arguments, &output, register),
+        Verb::Up(arguments) => up::run(&arguments, &output, register),
         Verb::Dev(arguments) => dev::run(arguments, &output, name, register),
         Verb::Call(arguments) => call::call(arguments, &output),
         Verb::Send(arguments) => call::send(arguments, &output),

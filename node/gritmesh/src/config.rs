@@ -4,7 +4,9 @@
 //! ignored is found out at the worst time. `gritmesh up --dump-config` prints what came out, in the form of the file.
 
 mod dump;
+mod filter;
 mod layers;
+mod services;
 mod units;
 
 use std::fmt;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use filter::{LogFilter, LogFilterError};
 pub use layers::{ConfigError, Layers};
 pub(crate) use units::parse_duration;
 pub use units::{Size, SizeError};
@@ -60,7 +63,7 @@ pub struct Settings {
     pub shards: u32,
     /// Which log lines are written, as `info` or `info,gritmesh_core=debug`.
     #[serde(deserialize_with = "units::text")]
-    pub log: String,
+    pub log: LogFilter,
     /// How log lines look.
     #[serde(deserialize_with = "units::text")]
     pub log_format: LogFormat,
@@ -118,7 +121,7 @@ impl Default for Settings {
             token: Confidential::default(),
             engines: 0,
             shards: 64,
-            log: "info".into(),
+            log: LogFilter::default(),
             log_format: LogFormat::Pretty,
             timeouts: Timeouts::default(),
             limits: Limits::default(),

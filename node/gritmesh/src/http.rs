@@ -17,6 +17,7 @@ mod letters;
 mod meter;
 mod problem;
 mod server;
+mod token;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use meter::Meter;
 use problem::{HttpCode, Problem};
 
 pub(crate) use server::{Server, serve};
+pub(crate) use token::Token;
 
 /// Largest body of a request. Its arguments still have to fit into a frame together with the call's header.
 pub(crate) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -41,7 +43,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub(crate) struct Setup {
     pub(crate) core: Arc<gritmesh_core::Node>,
     pub(crate) peers: Arc<Peers>,
-    pub(crate) token: Option<String>,
+    pub(crate) token: Token,
     pub(crate) limits: Limits,
     /// Types of this node that keep nothing.
     pub(crate) volatile: BTreeSet<String>,
@@ -50,7 +52,7 @@ pub(crate) struct Setup {
 /// What every request can use.
 struct Face {
     core: Arc<gritmesh_core::Node>,
-    token: Option<String>,
+    token: Token,
     requests: Semaphore,
     delayed: Delayed,
     meter: Meter,

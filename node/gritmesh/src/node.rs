@@ -14,8 +14,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, interval, timeout_at};
 
 use crate::builder::NodeBuilder;
-use crate::config::Timeouts;
-use crate::http;
+use crate::config::{Settings, Timeouts};
+use crate::http::{self, Token};
+use crate::start::{StartError, reveal};
 
 /// How often a waiting caller looks whether the node is ready. Readiness has several causes and no event of its own.
 const READY_CHECK_PERIOD: Duration = Duration::from_millis(20);
@@ -38,6 +39,7 @@ struct Inner {
     /// Whether the node has been shut down.
     stopped: Mutex<bool>,
     disk: Arc<RocksDisk>,
+    token: Token,
 }
 
 /// Tasks that end later may still hold the disk. The data directory is free as soon as the node is gone.
@@ -55,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) bound: SocketAddr,
     pub(crate) timeouts: Timeouts,
     pub(crate) disk: Arc<RocksDisk>,
+    pub(crate) token: Token,
 }
 
 impl Node {
@@ -64,9 +67,9 @@ impl Node {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { core, peers, web, bound, timeouts, disk } = parts;
+        let Parts { core, peers, web, bound, timeouts, disk, token } = parts;
         let stopped = Mutex::new(false);
-        Self { inner: Arc::new(Inner { core, peers, web, bound, timeouts, stopped, disk }) }
+        Self { inner: Arc::new(Inner { core, peers, web, bound, timeouts, stopped, disk, token }) }
     }
 
     /// A reference to an actor in the default tenant, wherever it lives.
@@ -137,6 +140,17 @@ impl Node {
     /// the same data, and it is final.
     pub async fn fatal(&self) -> String {
         self.inner.core.fatal().await
+    }
+
+    /// Takes what can change in a running node from settings: the token, read anew from its file. Requests that come
+    /// from now on need it.
+    ///
+    /// # Errors
+    /// If a file cannot be read. Then nothing has changed.
+    pub fn reload(&self, settings: &Settings) -> Result<(), StartError> {
+        let token = reveal("token", &settings.token)?;
+        self.inner.token.replace(token);
+        Ok(())
     }
 
     /// Hands over all shards, and waits until that is done; the node keeps routing calls. Has no end if no other

@@ -30,7 +30,7 @@ use gritmesh_transport::{self as transport, Identity, IdentityError, Peers};
 use tokio::net::TcpListener;
 
 use crate::config::{Confidential, Settings};
-use crate::http;
+use crate::http::{self, Token};
 use crate::memory;
 use crate::node::{Node, Parts};
 
@@ -101,7 +101,7 @@ pub enum StartError {
 
 pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node, StartError> {
     let secret = reveal("secret", &settings.secret)?;
-    let token = reveal("token", &settings.token)?;
+    let token = Token::new(reveal("token", &settings.token)?);
     let listen = resolve("listen", &settings.listen).await?;
     if secret.is_none() && !transport::listens_on_loopback(listen) {
         return Err(StartError::NoSecret { address: listen });
@@ -154,13 +154,13 @@ pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node
         let state = http::Setup {
             core: Arc::clone(&core),
             peers: Arc::clone(&peers),
-            token,
+            token: token.clone(),
             limits: settings.limits,
             volatile,
         };
         http::serve(listener, bound, state)
     });
-    Ok(Node::new(Parts { core, peers, web, bound, timeouts: settings.timeouts, disk }))
+    Ok(Node::new(Parts { core, peers, web, bound, timeouts: settings.timeouts, disk, token }))
 }
 
 fn make_core(
@@ -221,7 +221,7 @@ async fn write_incarnation(disk: &dyn Disk, incarnation: Incarnation) -> Result<
     wait.await.unwrap_or(Err(DiskError::Closed))
 }
 
-fn reveal(setting: &'static str, text: &Confidential) -> Result<Option<String>, StartError> {
+pub(crate) fn reveal(setting: &'static str, text: &Confidential) -> Result<Option<String>, StartError> {
     text.reveal().map_err(|source| StartError::Confidential { setting, source })
 }
 

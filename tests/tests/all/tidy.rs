@@ -13,6 +13,7 @@ mod attributes;
 mod exceptions;
 mod leftovers;
 mod lengths;
+mod log_lines;
 mod markdown;
 mod modules;
 mod names;
@@ -81,13 +82,14 @@ fn an_unused_exception_is_reported() {
 
 #[test]
 fn every_exception_names_a_check_and_a_reason() {
-    const CHECKS: [&str; 14] = [
+    const CHECKS: [&str; 15] = [
         "arrows",
         "trees",
         "file_length",
         "function_length",
         "names",
         "leftovers",
+        "log_lines",
         "select",
         "attributes",
         "statics",

@@ -51,15 +51,13 @@ impl NetworkHandler for Node {
                 node.control.post(&node, control::Event::Lost { peer, reason });
             }
             NetworkEvent::DialFailed { address, error } => node.dial_failed(address, &error),
-            NetworkEvent::Refused { address, peer, by_us, refusal } => {
+            // The network has logged both, as often as strangers may.
+            NetworkEvent::Refused { address, by_us, refusal, .. } => {
                 node.metrics.refused.get_or_create(&ReasonLabel { reason: refusal.as_str().into() }).inc();
-                let peer = peer.map(|peer| peer.short());
-                tracing::warn!(?peer, ?address, by_us, code = refusal.as_str(), reason = %refusal, "connection refused");
                 node.control.post(&node, control::Event::Refused { address, by_us, refusal });
             }
-            NetworkEvent::Malformed { from, detail } => {
+            NetworkEvent::Malformed { .. } => {
                 node.metrics.malformed.inc();
-                tracing::warn!(peer = ?from, detail, "a peer broke the protocol and was disconnected");
             }
         }
     }

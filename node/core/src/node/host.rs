@@ -76,7 +76,7 @@ impl Host for Node {
 
     fn panicked(&self, address: &ActorAddress, message: &str) {
         self.metrics.panics.inc();
-        tracing::error!(actor = %address, message, "a handler panicked; the actor starts anew with its next message");
+        tracing::error!(actor = %address, reason = message, "a handler panicked; the actor starts anew with its next message");
     }
 }
 

@@ -199,7 +199,7 @@ impl Perform<Control> for Node {
             }
             Effect::Notify(event) => {
                 self.metrics.events.inc();
-                tracing::info!(?event, "cluster");
+                crate::events::log(&event);
                 self.subscribers.notify(&event);
             }
             Effect::Member(cluster) => {

@@ -29,9 +29,112 @@ fn a_node_speaks_json_to_programs() {
     assert!(node.says_json("nodes")["cluster_id"].as_str().is_some_and(|id| id.len() == 32));
     node.signal("INT");
     assert_eq!(node.ends(), Some(0));
-    for line in node.complaints().iter().filter(|line| !line.starts_with("stopping")) {
-        assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
+    let lines = json_lines(&node);
+    let message = |text: &str| lines.iter().any(|line| line["message"].as_str().unwrap().starts_with(text));
+    assert!(message("member of a cluster") && message("stopping"), "{lines:?}");
+}
+
+/// What a node wrote to standard error, of which every line must be a JSON object with the fields that all have.
+fn json_lines(node: &Running) -> Vec<Value> {
+    let read = |line: &String| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}"));
+    let lines: Vec<Value> = node.complaints().iter().map(read).collect();
+    for line in &lines {
+        for field in ["timestamp", "level", "message", "target"] {
+            assert!(line[field].is_string(), "{field} of {line}");
+        }
     }
+    lines
+}
+
+#[test]
+fn events_are_one_json_line_each_with_fields_of_their_own() {
+    let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let json = ["-o", "json", "--log-format", "json", "--name"];
+    let first = Running::start(&up(data.path(), &[&json[..], &["one", "--secret", "right"]].concat()));
+    let seed = first.says_json("peer_address")["peer_address"].as_str().unwrap().to_owned();
+    let more = |name, secret| [&json[..], &[name, "--secret", secret, "--seeds", &seed]].concat();
+    let stranger = Running::start(&up(other.path(), &more("stranger", "wrong")));
+    let refused: Value = serde_json::from_str(&first.complains("secrets differ")).unwrap();
+    assert_eq!((&refused["code"], &refused["by_us"]), (&Value::from("wrong_secret"), &Value::from(true)));
+    assert!(refused["peer"].is_string());
+    drop(stranger);
+    let mut second = Running::start(&up(other.path(), &more("two", "right")));
+    first.complains("a member is up");
+    second.signal("TERM");
+    assert_eq!(second.ends(), Some(0));
+    first.complains("a member has left");
+    let lines = json_lines(&first);
+    let of_two: Vec<_> =
+        lines.iter().filter(|line| line["name"] == "two").map(|line| &line["state"]).collect();
+    assert_eq!(of_two, ["alive", "left"], "{lines:?}");
+    let refused = lines.iter().filter(|line| line["code"] == "wrong_secret").count();
+    let connections = lines.iter().filter(|line| line["message"] == "a connection was refused").count();
+    assert_eq!(refused, connections, "each refusal is one line: {lines:?}");
+    json_lines(&second);
+}
+
+#[test]
+fn an_orchestrators_variables_are_no_settings() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = gritmesh(&up(data.path(), &[]));
+    command.env("GRITMESH_PORT", "tcp://10.0.0.1:8080").env("GRITMESH_SERVICE_HOST", "10.0.0.1");
+    command.env("GRITMESH_PEERS_PORT_7946_TCP_ADDR", "10.0.0.1");
+    let mut node = Running::of(command);
+    node.says("ready ");
+    let noted = node.complains("no settings");
+    assert!(
+        noted.contains("GRITMESH_PEERS_PORT_7946_TCP_ADDR, GRITMESH_PORT, GRITMESH_SERVICE_HOST"),
+        "{noted}"
+    );
+    assert!(node.goes_on());
+}
+
+/// Whether a token opens an administrative request.
+fn opens(address: &str, token: &str) -> bool {
+    let request = format!(
+        "POST /v1/actors/counter/a/resume HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Length: 0\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let answer = std::io::read_to_string(stream).unwrap();
+    !answer.starts_with("HTTP/1.1 401")
+}
+
+#[test]
+fn a_hangup_reads_the_level_and_the_token_again() {
+    let data = tempfile::tempdir().unwrap();
+    let (file, token) = (data.path().join("node.toml"), data.path().join("token"));
+    let write = |log: &str, more: &str| {
+        std::fs::write(&file, format!("log = '{log}'\ntoken = '@{}'\n{more}", token.display())).unwrap();
+    };
+    std::fs::write(&token, "first").unwrap();
+    write("info", "");
+    let folder = data.path().join("data");
+    let arguments = ["--config", file.to_str().unwrap(), "-o", "json"];
+    let mut node = Running::start(&up(&folder, &arguments));
+    let address = node.says_json("peer_address")["http_url"].as_str().unwrap().replace("http://", "");
+    node.says_json("nodes");
+    assert!(opens(&address, "first") && !opens(&address, "second"));
+
+    std::fs::write(&token, "second").unwrap();
+    write("warning", "");
+    node.signal("HUP");
+    assert!(node.complains("cannot be read again").contains("ERROR"));
+    assert!(opens(&address, "first") && !opens(&address, "second"), "a bad file changes nothing");
+
+    write("info,gritmesh=debug", "weight = 7\n");
+    node.signal("HUP");
+    node.complains("log=\"info,gritmesh=debug\"");
+    assert!(node.complains("only a restart applies").contains("keys=\"weight\""));
+    assert!(opens(&address, "second") && !opens(&address, "first"));
+
+    std::fs::remove_file(&token).unwrap();
+    node.signal("HUP");
+    node.complains("`--token`");
+    assert!(opens(&address, "second"), "a file that is gone changes nothing");
+    node.signal("TERM");
+    assert_eq!(node.ends(), Some(0));
 }
 
 #[test]

@@ -71,7 +71,8 @@ fn settings_that_do_not_fit() {
         (vec!["--engines", "1000"], "1 to 64 engines"),
         (vec!["--advertise", "host name"], "`--advertise`"),
         (vec!["--secret", "@no/such/file"], "`--secret`"),
-        (vec!["--log", "a=b=c"], "log filter"),
+        (vec!["--log", "a=b=c"], "log level"),
+        (vec!["--log", "warning"], "off, error, warn, info, debug, trace"),
         (vec!["--config", "no/such.toml"], "no/such.toml"),
     ] {
         let said = refused(&up(data.path(), &arguments));
@@ -87,4 +88,43 @@ fn settings_that_do_not_fit() {
     let said = text(&output.stderr);
     assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
     assert!(said.contains("GRITMESH_LIMITS__MEMROY: `limits.memroy`: no such setting"), "{said}");
+}
+
+#[test]
+fn a_level_that_does_not_exist_is_refused_wherever_it_stands() {
+    let data = tempfile::tempdir().unwrap();
+    let output = gritmesh(&up(data.path(), &[])).env("GRITMESH_LOG", "INFOO").output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains("GRITMESH_LOG") && said.contains("off, error, warn, info, debug, trace"), "{said}");
+    let output = run(&["dev", "--log", "warning"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("off, error, warn, info, debug, trace"));
+}
+
+#[test]
+fn what_cannot_start_says_so_in_json_where_log_lines_are_json() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("node.toml");
+    std::fs::write(&file, "log_format = 'json'\nweight = 'heavy'\n").unwrap();
+    let json = ["--log-format", "json"];
+    for (arguments, variable, words) in [
+        ([&json[..], &["--weight", "heavy"]].concat(), "", "`weight`"),
+        ([&json[..], &["--advertise", "host name"]].concat(), "", "`--advertise`"),
+        ([&json[..], &["--no-such-flag"]].concat(), "", "--no-such-flag"),
+        (vec!["--no-such-flag"], "json", "--no-such-flag"),
+        (vec!["--weight", "heavy"], "json", "`weight`"),
+        (vec!["--config", file.to_str().unwrap()], "", "`weight`"),
+    ] {
+        let mut command = gritmesh(&up(data.path(), &arguments));
+        if !variable.is_empty() {
+            command.env("GRITMESH_LOG_FORMAT", variable);
+        }
+        let output = command.output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        let line: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}"));
+        assert_eq!(line["level"], "ERROR");
+        assert!(line["message"].as_str().is_some_and(|text| text.contains(words)), "{said}");
+    }
 }

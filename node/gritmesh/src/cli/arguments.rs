@@ -11,7 +11,7 @@ use gritmesh_actor::KEY_BYTES_MAX;
 
 use super::output::Format;
 use crate::ask::Ask;
-use crate::config::{Confidential, Layers, LogFormat, parse_duration};
+use crate::config::{Confidential, Layers, LogFilter, LogFormat, parse_duration};
 
 pub(super) use actor::{
     ActorArguments, ActorVerb, LetterArguments, LettersVerb, LogArguments, OrderArguments, PauseArguments,
@@ -92,6 +92,15 @@ impl Verb {
             Self::Shard(ShardVerb::Where(arguments)) => arguments.asking.format,
             Self::Actor(verb) => verb.format(),
             Self::Completions { .. } => Format::Table,
+        }
+    }
+
+    /// How what stands beside the result is to be printed.
+    pub(super) fn log_format(&self) -> LogFormat {
+        match self {
+            Self::Up(arguments) => arguments.layers().log_format(),
+            Self::Dev(arguments) => arguments.log_format,
+            _ => LogFormat::Pretty,
         }
     }
 }
@@ -247,7 +256,7 @@ pub(super) struct DevArguments {
     pub(super) http_base: Option<u16>,
     /// Which log lines are written
     #[arg(long, value_name = "FILTER", default_value = "warn")]
-    pub(super) log: String,
+    pub(super) log: LogFilter,
     /// How log lines look
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Pretty)]
     pub(super) log_format: LogFormat,

@@ -21,7 +21,7 @@ pub(super) fn run(
     program: &str,
     register: &dyn Fn(NodeBuilder) -> NodeBuilder,
 ) -> Result<(), Failed> {
-    log::start(&arguments.log, arguments.log_format)?;
+    log::start(&arguments.log, arguments.log_format);
     // Removed when it goes out of scope, however this ends but by a second signal.
     let data = tempfile::Builder::new().prefix("gritmesh-dev-").tempdir();
     let data = data.map_err(|error: io::Error| {
@@ -51,7 +51,8 @@ pub(super) fn run(
         };
         tokio::select! {
             biased;
-            () = signals.next() => output.note("stopping all nodes"),
+            // There are no settings to read again: the terminal has gone.
+            _ = signals.next() => output.note("stopping all nodes"),
             () = all_ready => {}
         }
         signals.stop(&nodes).await;

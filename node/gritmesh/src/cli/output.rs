@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::ask::Refusal;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, LogFormat};
 use crate::start::StartError;
 
 /// How a result is printed.
@@ -67,11 +67,13 @@ pub(super) fn one_line(error: &dyn Error) -> String {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
     format: Format,
+    /// How lines on standard error look.
+    beside: LogFormat,
 }
 
 impl Output {
-    pub(super) const fn new(format: Format) -> Self {
-        Self { format }
+    pub(super) const fn new(format: Format, beside: LogFormat) -> Self {
+        Self { format, beside }
     }
 
     pub(super) fn is_json(self) -> bool {
@@ -85,7 +87,27 @@ impl Output {
 
     /// A line beside the result.
     pub(super) fn note(self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        self.beside("INFO", text, text);
+    }
+
+    /// Says what is wrong.
+    pub(super) fn complain(self, reason: &str) {
+        self.beside("ERROR", reason, &format!("error: {reason}"));
+    }
+
+    /// A line on standard error. Among log lines in JSON it looks like one, though no filter holds it back.
+    fn beside(self, level: &str, message: &str, plain: &str) {
+        let line = match self.beside {
+            LogFormat::Pretty => plain.to_owned(),
+            LogFormat::Json => {
+                let timestamp = humantime::format_rfc3339_micros(std::time::SystemTime::now()).to_string();
+                let target = module_path!();
+                let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+                json!({ "timestamp": timestamp, "level": level, "message": message, "target": target })
+                    .to_string()
+            }
+        };
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 
     /// A value, on one line or, for programs that also have readers, on several.
@@ -117,11 +139,11 @@ impl Output {
                 ExitCode::from(1)
             }
             Failed::Unusable(reason) => {
-                self.note(&format!("error: {reason}"));
+                self.complain(reason);
                 ExitCode::from(2)
             }
             Failed::Broken(reason) => {
-                self.note(&format!("error: {reason}"));
+                self.complain(reason);
                 ExitCode::from(1)
             }
         }

@@ -21,35 +21,51 @@ pub(super) fn block_on(future: impl Future<Output = Result<(), Failed>>) -> Resu
     result
 }
 
-/// Signals that ask this process to stop.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// To stop.
+    Stop,
+    /// To read the settings again.
+    Reload,
+}
+
+/// Signals that ask this process for something.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     pub(super) fn listen() -> Result<Self, Failed> {
         let listen =
             |kind| signal(kind).map_err(|error| Failed::Unusable(format!("cannot catch signals: {error}")));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for one.
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> Asked {
         tokio::select! {
             biased;
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
 
     /// Stops nodes in good order. Whoever signals again does not want to wait for that.
     pub(super) async fn stop(&mut self, nodes: &[Node]) {
         let stopped = futures::future::join_all(nodes.iter().map(Node::shutdown));
+        let asked_again = async { while self.next().await != Asked::Stop {} };
         tokio::select! {
             biased;
-            () = self.next() => std::process::exit(INTERRUPTED),
+            () = asked_again => std::process::exit(INTERRUPTED),
             _ = stopped => {}
         }
     }

@@ -102,7 +102,7 @@ fn flags_lie_on_top_of_the_file() {
     let settings = arguments.layers().load().unwrap();
     assert_eq!((settings.name.as_str(), settings.zone.as_str(), settings.weight), ("flag", "file", 3));
     assert_eq!(settings.seeds, ["a:1", "b:2"]);
-    assert_eq!(settings.log_format, crate::config::LogFormat::Json);
+    assert_eq!(settings.log_format, LogFormat::Json);
 }
 
 #[test]

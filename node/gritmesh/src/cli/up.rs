@@ -1,46 +1,95 @@
 //! `up`: one node, until a signal.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, interval};
 
 use super::arguments::UpArguments;
-use super::log;
-use super::output::{Failed, Output};
-use super::process::{Signals, block_on};
+use super::log::{self, Log};
+use super::output::{Failed, Output, one_line};
+use super::process::{Asked, Signals, block_on};
+use crate::config::Settings;
 use crate::{Node, NodeBuilder};
 
 /// How often the log says what a node is still waiting for.
 const WAITING_SAID_PERIOD: Duration = Duration::from_secs(10);
 
+/// The keys that a node takes while it runs.
+const RELOADED: [&str; 3] = ["log", "secret", "token"];
+
 pub(super) fn run(
-    arguments: UpArguments,
+    arguments: &UpArguments,
     output: &Output,
     register: &dyn Fn(NodeBuilder) -> NodeBuilder,
 ) -> Result<(), Failed> {
-    let settings = arguments.layers().load()?;
+    let layers = arguments.layers();
+    let ignored = layers.ignored().join(", ");
+    let settings = layers.load()?;
     if arguments.dump_config {
         output.line(settings.to_toml().trim_end());
         return Ok(());
     }
-    log::start(&settings.log, settings.log_format)?;
-    let builder = register(NodeBuilder::new().settings(settings));
-    block_on(serve(builder, output))
+    let log = log::start(&settings.log, settings.log_format);
+    if !ignored.is_empty() {
+        tracing::info!(variables = ignored, "an orchestrator says where a service is; these are no settings");
+    }
+    let builder = register(NodeBuilder::new().settings(settings.clone()));
+    block_on(serve(builder, output, Reloading { arguments, settings, log }))
 }
 
-async fn serve(builder: NodeBuilder, output: &Output) -> Result<(), Failed> {
+async fn serve(builder: NodeBuilder, output: &Output, mut reloading: Reloading<'_>) -> Result<(), Failed> {
     let mut signals = Signals::listen()?;
     let node = builder.start().await?;
     announce(&node, output);
-    tokio::select! {
-        biased;
-        () = signals.next() => output.note("stopping: handing over shards and saying goodbye; signal again to stop at once"),
-        reason = node.fatal() => return Err(Failed::Broken(reason)),
-        () = announce_ready(&node, output) => {}
+    let mut ready = pin!(announce_ready(&node, output));
+    loop {
+        tokio::select! {
+            biased;
+            asked = signals.next() => match asked {
+                Asked::Reload => reloading.reload(&node),
+                Asked::Stop => break,
+            },
+            reason = node.fatal() => return Err(Failed::Broken(reason)),
+            () = &mut ready => {}
+        }
     }
+    output.note("stopping: handing over shards and saying goodbye; signal again to stop at once");
     signals.stop(std::slice::from_ref(&node)).await;
     Ok(())
+}
+
+/// What is needed to read the settings again.
+struct Reloading<'a> {
+    arguments: &'a UpArguments,
+    settings: Settings,
+    log: Log,
+}
+
+impl Reloading<'_> {
+    /// Reads the settings again, and changes what can be changed in a node that runs. If anything is wrong, nothing
+    /// changes.
+    fn reload(&mut self, node: &Node) {
+        let loaded = self.arguments.layers().load().map_err(|error| one_line(&error));
+        let applied = loaded.and_then(|settings| match node.reload(&settings) {
+            Ok(()) => Ok(settings),
+            Err(error) => Err(one_line(&error)),
+        });
+        let settings = match applied {
+            Ok(settings) => settings,
+            Err(reason) => {
+                return tracing::error!(reason, "the settings cannot be read again, and stay as they were");
+            }
+        };
+        self.log.replace(&settings.log);
+        tracing::info!(log = settings.log.as_str(), "read the log level, the secret and the token again");
+        let mut keys = self.settings.differing(&settings);
+        keys.retain(|key| !RELOADED.contains(&key.as_str()));
+        if !keys.is_empty() {
+            tracing::warn!(keys = keys.join(", "), "settings have changed that only a restart applies");
+        }
+    }
 }
 
 fn announce(node: &Node, output: &Output) {

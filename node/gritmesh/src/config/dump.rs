@@ -5,6 +5,21 @@ use std::fmt::Write;
 use super::Settings;
 
 impl Settings {
+    /// The keys that have another value elsewhere, but for texts that are confidential.
+    pub(crate) fn differing(&self, other: &Self) -> Vec<String> {
+        let (ours, theirs) = (self.to_toml(), other.to_toml());
+        let mut section = String::new();
+        let mut keys = Vec::new();
+        for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+            if let Some(name) = ours.strip_prefix('[') {
+                section = format!("{}.", name.trim_end_matches(']'));
+            } else if ours != theirs {
+                keys.extend(ours.split_once(" = ").map(|(key, _)| format!("{section}{key}")));
+            }
+        }
+        keys
+    }
+
     /// The settings as a TOML file. What is confidential is redacted; the rest reads back as it was.
     pub fn to_toml(&self) -> String {
         let mut toml = String::new();
@@ -59,7 +74,7 @@ impl Settings {
         line(
             "Which log lines are written: a level, or \"info,gritmesh_core=debug\".",
             "log",
-            quoted(&self.log),
+            quoted(self.log.as_str()),
         );
         line("How they look: \"pretty\" or \"json\".", "log_format", quoted(&self.log_format.to_string()));
         toml.push_str(&self.timeouts_toml());

@@ -8,7 +8,8 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::Settings;
+use super::services::is_of_service;
+use super::{LogFormat, Settings};
 
 /// What stands before every variable of the environment that is a setting.
 const PREFIX: &str = "GRITMESH_";
@@ -20,6 +21,7 @@ const NOT_SETTINGS: [&str; 2] = ["GRITMESH_CONFIG", "GRITMESH_NODE"];
 pub struct Layers {
     file: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    ignored: Vec<String>,
     flags: Vec<(String, String)>,
 }
 
@@ -36,7 +38,8 @@ impl Layers {
         self
     }
 
-    /// Variables of the environment: `GRITMESH_TIMEOUTS__CALL=5s` sets `call` in `[timeouts]`. Others are ignored.
+    /// Variables of the environment: `GRITMESH_TIMEOUTS__CALL=5s` sets `call` in `[timeouts]`. Others are ignored, and
+    /// so are those by which an orchestrator tells where a service called `gritmesh` is.
     #[must_use]
     pub fn environment(mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let text = |(name, value): (OsString, OsString)| {
@@ -44,9 +47,33 @@ impl Layers {
             let is_setting = name.starts_with(PREFIX) && !NOT_SETTINGS.contains(&name.as_str());
             is_setting.then(|| (name, value.to_string_lossy().into_owned()))
         };
-        self.environment = variables.into_iter().filter_map(text).collect();
+        let ours = variables.into_iter().filter_map(text);
+        let (ignored, settings): (Vec<_>, Vec<_>) =
+            ours.partition(|(name, value)| is_of_service(name, value));
+        self.ignored = ignored.into_iter().map(|(name, _)| name).collect();
+        self.ignored.sort();
+        self.environment = settings;
         self.environment.sort();
         self
+    }
+
+    /// Variables that begin as settings do and are none: an orchestrator made them of the name of a service.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// How log lines look, as far as that can be told when other settings are wrong: by then somebody may be reading
+    /// along.
+    pub fn log_format(&self) -> LogFormat {
+        const KEY: &str = "log_format";
+        let is_named = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).eq_ignore_ascii_case(KEY);
+        let given = self.environment.iter().chain(&self.flags).filter(|(name, _)| is_named(name));
+        let given = given.filter_map(|(_, value)| value.parse().ok()).next_back();
+        let in_file = || {
+            let text = std::fs::read_to_string(self.file.as_ref()?).ok()?;
+            Figment::from(Toml::string(&text)).extract_inner::<String>(KEY).ok()?.parse().ok()
+        };
+        given.or_else(in_file).unwrap_or(LogFormat::Pretty)
     }
 
     /// A flag: its key, as in the file, and its value.

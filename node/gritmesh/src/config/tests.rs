@@ -107,3 +107,54 @@ fn what_is_confidential_is_not_shown() {
     let from_file = Confidential::new(format!("@{}", file.path().display()));
     assert_eq!(from_file.reveal().unwrap().as_deref(), Some("s3cret"));
 }
+
+#[test]
+fn what_differs_is_named_by_its_keys() {
+    let old = Settings::default();
+    assert_eq!(old.differing(&old), [""; 0]);
+    let timeouts = Timeouts { call: Duration::from_secs(1), ..Timeouts::default() };
+    let new = Settings { weight: 2, secret: Confidential::new("x"), timeouts, ..Settings::default() };
+    assert_eq!(old.differing(&new), ["weight", "secret", "timeouts.call"]);
+}
+
+#[test]
+fn variables_of_a_service_are_no_settings_but_misspelt_ones_are_refused() {
+    let of_service = [
+        ("GRITMESH_PORT", "tcp://10.0.0.1:8080"),
+        ("GRITMESH_SERVICE_HOST", "10.0.0.1"),
+        ("GRITMESH_PEERS_PORT_7946_TCP_ADDR", "10.0.0.1"),
+    ];
+    let layers = Layers::new().environment(variables(&of_service));
+    let names: Vec<&str> = layers.ignored().iter().map(String::as_str).collect();
+    assert_eq!(names, ["GRITMESH_PEERS_PORT_7946_TCP_ADDR", "GRITMESH_PORT", "GRITMESH_SERVICE_HOST"]);
+    assert_eq!(layers.load().unwrap(), Settings::default());
+    let misspelt = Layers::new().environment(variables(&[("GRITMESH_PORT", "8080")]));
+    assert_eq!(misspelt.ignored(), [""; 0]);
+    assert!(misspelt.load().unwrap_err().to_string().contains("GRITMESH_PORT: `port`: no such setting"));
+}
+
+#[test]
+fn a_level_that_does_not_exist_is_refused_with_its_place() {
+    let error = |layers: Layers| layers.load().unwrap_err().to_string();
+    let text = error(Layers::new().flag("log", Some("warning")));
+    assert!(text.starts_with("flag --log: `log`: `warning` is no log level"), "{text}");
+    let text = error(Layers::new().environment(variables(&[("GRITMESH_LOG", "INFOO")])));
+    assert!(
+        text.starts_with("environment variable GRITMESH_LOG: ") && text.contains("info, debug"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_form_of_log_lines_is_known_though_other_settings_are_wrong() {
+    let file = toml("log_format = 'json'\nweight = 'heavy'\n");
+    let layers = Layers::new().file(Some(file.path()));
+    assert_eq!(layers.log_format(), LogFormat::Json);
+    assert!(layers.load().is_err());
+    let variable = variables(&[("GRITMESH_LOG_FORMAT", "json"), ("GRITMESH_NAEM", "x")]);
+    assert_eq!(Layers::new().environment(variable.clone()).log_format(), LogFormat::Json);
+    let flag = Layers::new().environment(variable).flag("log_format", Some("pretty"));
+    assert_eq!(flag.log_format(), LogFormat::Pretty);
+    assert_eq!(Layers::new().file(Some(Path::new("no/such.toml"))).log_format(), LogFormat::Pretty);
+    assert_eq!(Layers::new().log_format(), LogFormat::Pretty);
+}

@@ -46,7 +46,7 @@ pub(super) fn authorize(
     from: ConnectInfo<SocketAddr>,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
-    let Some(token) = &face.token else {
+    let Some(token) = face.token.get() else {
         if !from.0.ip().to_canonical().is_loopback() {
             let detail =
                 "administrative requests are taken from this machine only; set `--token` to open them";
