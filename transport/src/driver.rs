@@ -60,7 +60,7 @@ pub(crate) async fn bind(
     let config = Config::with_tokio_executor()
         .with_max_negotiating_inbound_streams(STREAMS_MAX)
         .with_idle_connection_timeout(CLOSE_TIME_MAX * 2);
-    let mut swarm = LaneSwarm::new(transport, LaneBehaviour::new(), local, config);
+    let mut swarm = LaneSwarm::new(transport, LaneBehaviour::new(options.connections_max), local, config);
     swarm.listen_on(multiaddr(listen)).map_err(|error| match error {
         libp2p::TransportError::Other(error) => failed(error),
         error => failed(other(&error)),

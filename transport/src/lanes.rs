@@ -24,7 +24,7 @@ use libp2p::swarm::{
 use libp2p::{PeerId, swarm};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::options::{ADMISSION_TIME_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, PENDING_INBOUND_MAX};
+use crate::options::{ADMISSION_TIME_MAX, CONNECTIONS_PER_PEER_MAX, PENDING_INBOUND_MAX};
 
 /// The purpose of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,11 +81,11 @@ pub(crate) struct LaneBehaviour {
 }
 
 impl LaneBehaviour {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(connections_max: u32) -> Self {
         let limits = ConnectionLimits::default()
-            .with_max_pending_incoming(Some(PENDING_INBOUND_MAX))
+            .with_max_pending_incoming(Some(PENDING_INBOUND_MAX.min(connections_max / 4)))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
-            .with_max_established(Some(CONNECTIONS_MAX));
+            .with_max_established(Some(connections_max));
         Self { fresh: BTreeMap::new(), limits: connection_limits::Behaviour::new(limits) }
     }
 

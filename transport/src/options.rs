@@ -19,10 +19,11 @@ pub(crate) const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 /// Largest message on a control stream. A node that hosts a thousand actor types needs about half of it.
 pub(crate) const CONTROL_BYTES_MAX: usize = 64 * 1024;
 
-/// Inbound connections whose encryption is not yet settled.
+/// Inbound connections whose encryption is not yet settled, but no more than a quarter of all.
 pub(crate) const PENDING_INBOUND_MAX: u32 = 128;
 
-/// Inbound connections that are encrypted but not yet admitted: strangers get no more than this.
+/// Inbound connections that are encrypted but not yet admitted: strangers get no more than this, nor more than a
+/// quarter of all.
 pub(crate) const ADMISSIONS_MAX: usize = 256;
 
 /// Connections of one key: one admitted, one that claims its place, and both again from the other side.
@@ -66,6 +67,8 @@ pub struct Options {
     /// After this long without a sign of life a connection is closed as unreachable. A peer that is silent for
     /// half of it is asked for one.
     pub silence_max: Duration,
+    /// Most connections at once, those of strangers included. Each takes a file.
+    pub connections_max: u32,
 }
 
 impl Options {
@@ -79,6 +82,7 @@ impl Options {
             queue_envelopes_max: 100_000,
             connect_timeout: Duration::from_secs(3),
             silence_max: Duration::from_secs(10),
+            connections_max: CONNECTIONS_MAX,
         }
     }
 }

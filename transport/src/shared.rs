@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SetOnce, mpsc, oneshot};
 
 use crate::meter::{LogGate, Meter};
-use crate::options::{Options, PEERS_MAX};
+use crate::options::{ADMISSIONS_MAX, Options, PEERS_MAX};
 use crate::outbox::Limits;
 use crate::peer::Peer;
 use crate::reach::{self, DialRequest};
@@ -71,12 +71,14 @@ impl Shared {
     pub(crate) fn new(mut parts: Parts) -> Self {
         let options = parts.options;
         let limits = Limits { bytes: options.queue_bytes_max, envelopes: options.queue_envelopes_max };
+        let admissions = ADMISSIONS_MAX.min(options.connections_max as usize / 4);
         let shared = Self {
             node: parts.node,
             process: parts.rng.next_u64(),
             limits,
             bound: parts.bound,
             hello: Mutex::new(options.hello.clone()),
+            admissions: Arc::new(Semaphore::new(admissions)),
             options,
             handler: ArcSwapOption::empty(),
             running: SetOnce::new(),
@@ -84,7 +86,6 @@ impl Shared {
             table_change: Mutex::new(()),
             commands: parts.commands,
             dialling: Mutex::default(),
-            admissions: Arc::new(Semaphore::new(crate::options::ADMISSIONS_MAX)),
             decisions: AtomicU64::new(0),
             rng: Mutex::new(parts.rng),
             closed: AtomicBool::new(false),

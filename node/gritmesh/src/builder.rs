@@ -18,6 +18,7 @@ pub struct NodeBuilder {
     settings: Settings,
     registry: Registry,
     refused: Option<RegistryError>,
+    open_files: Option<u64>,
 }
 
 impl NodeBuilder {
@@ -112,6 +113,13 @@ impl NodeBuilder {
         self
     }
 
+    /// How many files this node may have open, connections included. Default: as many as the process may, which is
+    /// too many for several nodes in one process.
+    pub const fn open_files(mut self, max: u64) -> Self {
+        self.open_files = Some(max);
+        self
+    }
+
     /// Starts the node. It is up when this returns, but it may not have joined yet: see [`Node::ready`].
     ///
     /// Must be called on a multi-threaded tokio runtime.
@@ -121,7 +129,7 @@ impl NodeBuilder {
     pub async fn start(self) -> Result<Node, StartError> {
         match self.refused {
             Some(error) => Err(error.into()),
-            None => start::start(self.settings, self.registry).await,
+            None => start::start(self.settings, self.registry, start::shares(self.open_files)?).await,
         }
     }
 

@@ -17,6 +17,7 @@ mod letters;
 mod meter;
 mod problem;
 mod server;
+mod surplus;
 mod token;
 
 use std::collections::BTreeSet;
@@ -47,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     /// Types of this node that keep nothing.
     pub(crate) volatile: BTreeSet<String>,
+    /// Connections at once.
+    pub(crate) connections_max: usize,
 }
 
 /// What every request can use.
@@ -61,8 +64,8 @@ struct Face {
 
 type Shared = Arc<Face>;
 
-fn router(setup: Setup) -> Router {
-    let Setup { core, peers, token, limits, volatile } = setup;
+fn router(setup: Setup) -> (Router, Shared) {
+    let Setup { core, peers, token, limits, volatile, connections_max: _ } = setup;
     let face = Arc::new(Face {
         core,
         token,
@@ -71,7 +74,7 @@ fn router(setup: Setup) -> Router {
         meter: Meter::new(peers),
         volatile,
     });
-    Router::new()
+    let router = Router::new()
         .route("/v1/call/{type}/{id}/{method}", post(call::call))
         .route("/v1/send/{type}/{id}/{method}", post(call::send))
         .route("/v1/cluster", get(cluster::cluster))
@@ -100,7 +103,8 @@ fn router(setup: Setup) -> Router {
             )
         })
         .layer(from_fn_with_state(Arc::clone(&face), guard::guard))
-        .with_state(face)
+        .with_state(Arc::clone(&face));
+    (router, face)
 }
 
 #[cfg(test)]

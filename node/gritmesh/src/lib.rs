@@ -84,6 +84,7 @@ mod ask;
 mod builder;
 pub mod cli;
 pub mod config;
+mod files;
 mod http;
 mod memory;
 mod node;

@@ -30,6 +30,7 @@ use gritmesh_transport::{self as transport, Identity, IdentityError, Peers};
 use tokio::net::TcpListener;
 
 use crate::config::{Confidential, Settings};
+use crate::files::{self, Files};
 use crate::http::{self, Token};
 use crate::memory;
 use crate::node::{Node, Parts};
@@ -94,12 +95,21 @@ pub enum StartError {
     /// An actor type cannot be registered.
     #[error(transparent)]
     Type(#[from] RegistryError),
+    /// So few files may be open that some would be missing soon.
+    #[error(
+        "a node needs {} open files, and this process may have {limit}: raise its limit (`ulimit -n`, `LimitNOFILE=`)",
+        files::OPEN_FILES_MIN
+    )]
+    Files {
+        /// How many it may have.
+        limit: u64,
+    },
     /// The operating system gave no randomness.
     #[error("the operating system gives no random numbers")]
     Entropy(#[source] io::Error),
 }
 
-pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node, StartError> {
+pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) -> Result<Node, StartError> {
     let secret = reveal("secret", &settings.secret)?;
     let token = Token::new(reveal("token", &settings.token)?);
     let listen = resolve("listen", &settings.listen).await?;
@@ -112,7 +122,7 @@ pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node
         text => Some(resolve("http", text).await?),
     };
 
-    let disk = open(settings.data.clone()).await?;
+    let disk = open(settings.data.clone(), files).await?;
     let identity = Identity::load_or_create(&settings.data)?;
     let start = remembered(&*disk)?;
     write_incarnation(&*disk, start.incarnation).await?;
@@ -143,7 +153,9 @@ pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node
     let types = registry.names().map(str::to_owned).collect();
     let hello = Hello { info: info.clone(), cluster: start.cluster, types };
     let secret = Secret::from_text(secret.as_deref().unwrap_or_default());
-    let (peers, bound) = transport::bind(&identity, transport::Options::new(listen, secret, hello)).await?;
+    let connections_max = u32::try_from(files.peers).unwrap_or(u32::MAX);
+    let options = transport::Options { connections_max, ..transport::Options::new(listen, secret, hello) };
+    let (peers, bound) = transport::bind(&identity, options).await?;
     info.peer_address.set_port(bound.port());
 
     let volatile = |name: &&str| registry.get(name).is_some_and(|actor_type| !actor_type.info().durable);
@@ -157,10 +169,17 @@ pub(crate) async fn start(settings: Settings, registry: Registry) -> Result<Node
             token: token.clone(),
             limits: settings.limits,
             volatile,
+            connections_max: files.http as usize,
         };
         http::serve(listener, bound, state)
     });
     Ok(Node::new(Parts { core, peers, web, bound, timeouts: settings.timeouts, disk, token }))
+}
+
+/// Who gets how many files, of so many or of all that the process may have.
+pub(crate) fn shares(open_files: Option<u64>) -> Result<Files, StartError> {
+    let limit = open_files.unwrap_or_else(files::limit);
+    Files::of(limit).ok_or(StartError::Files { limit })
 }
 
 fn make_core(
@@ -208,8 +227,10 @@ impl NetworkHandler for Reporter {
 }
 
 /// Opens the disk, which takes as long as there is to recover. Nobody else can open it until it is closed.
-async fn open(directory: PathBuf) -> Result<Arc<RocksDisk>, OpenError> {
-    let opened = tokio::task::spawn_blocking(move || RocksDisk::open(&directory, Options::default()));
+async fn open(directory: PathBuf, files: Files) -> Result<Arc<RocksDisk>, OpenError> {
+    let open_files = i32::try_from(files.tables).unwrap_or(i32::MAX);
+    let options = Options { open_files, ..Options::default() };
+    let opened = tokio::task::spawn_blocking(move || RocksDisk::open(&directory, options));
     opened.await.expect("opening a disk does not panic, and nobody aborts it").map(Arc::new)
 }
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::OpenError;
 use crate::legacy::Legacy;
+use crate::{OpenError, private};
 
 /// The database's folder in the data directory.
 const DATABASE: &str = "database";
@@ -14,7 +14,7 @@ const DATABASE: &str = "database";
 const CURRENT: &str = "CURRENT";
 
 /// The node's key, which lies beside the database.
-const IDENTITY: &str = "identity.key";
+pub(crate) const IDENTITY: &str = "identity.key";
 
 /// What a freshly made file system holds.
 const OF_FILE_SYSTEM: &str = "lost+found";
@@ -23,14 +23,14 @@ const OF_FILE_SYSTEM: &str = "lost+found";
 /// that holds somebody else's files is left as it is.
 pub(crate) fn prepare(directory: &Path) -> Result<(PathBuf, bool), OpenError> {
     let failed = |source| OpenError::directory(directory, source);
-    fs::create_dir_all(directory).map_err(failed)?;
+    private::make(directory).map_err(failed)?;
     let path = directory.join(DATABASE);
     let exists = path.join(CURRENT).is_file();
     if !exists {
         if let Some(found) = foreign_file(directory).map_err(failed)? {
             return Err(OpenError::Foreign { directory: directory.to_owned(), found });
         }
-        fs::create_dir_all(&path).map_err(failed)?;
+        private::make(&path).map_err(failed)?;
         if let Some(found) = orphan(&path).map_err(failed)? {
             let detail = format!("`{CURRENT}` is missing beside `{found}`");
             return Err(OpenError::Corrupt { directory: directory.to_owned(), detail });

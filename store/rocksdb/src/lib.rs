@@ -34,6 +34,7 @@ mod ingest;
 mod legacy;
 mod open;
 mod options;
+mod private;
 mod snapshot;
 mod space;
 mod writer;

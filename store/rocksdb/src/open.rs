@@ -9,7 +9,7 @@ use rocksdb::{Cache, DB, ErrorKind, IteratorMode, WriteBatch, WriteOptions};
 
 use crate::legacy::Legacy;
 use crate::writer::add;
-use crate::{Options, directory, failure, options, snapshot};
+use crate::{Options, directory, failure, options, private, snapshot};
 
 /// The form of the records that this version writes. A change that an older version would misread is a new number.
 const FORMAT: u32 = 1;
@@ -37,6 +37,12 @@ pub enum OpenError {
     )]
     Permission {
         /// The directory, or the file in it.
+        path: PathBuf,
+    },
+    /// Other users may look into it, and this process may not change that.
+    #[error("other users may read or change {}: run `chmod -R go= {}` as its owner", path.display(), path.display())]
+    Exposed {
+        /// The file or folder in it.
         path: PathBuf,
     },
     /// It holds something else.
@@ -162,6 +168,7 @@ pub(crate) fn open(directory: &Path, wanted: &Options) -> Result<Opened, OpenErr
     let database = DB::open_cf_with_opts(&database_options, &path, tables)
         .map_err(|error| OpenError::of_database(directory, &error))?;
     settle_format(&database, directory)?;
+    private::tighten(directory, &path)?;
     Ok(Opened { database: Arc::new(database), options: database_options, path })
 }
 

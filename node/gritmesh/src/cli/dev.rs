@@ -8,9 +8,9 @@ use serde_json::json;
 use super::arguments::DevArguments;
 use super::log;
 use super::output::{Failed, Output};
-use super::process::{Signals, block_on};
+use super::process::{self, Signals, block_on};
 use crate::config::{Settings, Timeouts};
-use crate::{Node, NodeBuilder};
+use crate::{Node, NodeBuilder, files};
 
 /// Where other commands look for a node if they are not told.
 const HTTP_USUAL: u16 = 8080;
@@ -22,6 +22,8 @@ pub(super) fn run(
     register: &dyn Fn(NodeBuilder) -> NodeBuilder,
 ) -> Result<(), Failed> {
     log::start(&arguments.log, arguments.log_format);
+    process::settle();
+    let open_files = (files::limit() / u64::from(arguments.nodes)).max(files::OPEN_FILES_MIN);
     // Removed when it goes out of scope, however this ends but by a second signal.
     let data = tempfile::Builder::new().prefix("gritmesh-dev-").tempdir();
     let data = data.map_err(|error: io::Error| {
@@ -42,7 +44,8 @@ pub(super) fn run(
                 timeouts: Timeouts { drain: std::time::Duration::ZERO, ..Timeouts::default() },
                 ..Settings::default()
             };
-            nodes.push(register(NodeBuilder::new().settings(settings)).start().await?);
+            let builder = NodeBuilder::new().settings(settings).open_files(open_files);
+            nodes.push(register(builder).start().await?);
         }
         let all_ready = async {
             futures::future::join_all(nodes.iter().map(Node::ready)).await;

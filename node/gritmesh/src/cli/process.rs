@@ -2,14 +2,26 @@
 
 use std::future::Future;
 
+use rustix::fs::Mode;
+use rustix::process::umask;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output::Failed;
-use crate::Node;
+use crate::{Node, files};
 
 /// What a shell reports for a process that ends by ctrl-C.
 const INTERRUPTED: i32 = 130;
+
+/// What group and others may do.
+const OTHERS: u32 = 0o077;
+
+/// Settles what belongs to the whole process: what it makes is for its user only, and it may have as many files open as
+/// the operating system lets it.
+pub(super) fn settle() {
+    umask(Mode::from_raw_mode(OTHERS));
+    files::raise_limit();
+}
 
 /// Runs a future on an executor of its own, with one thread per core.
 pub(super) fn block_on(future: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval};
 use super::arguments::UpArguments;
 use super::log::{self, Log};
 use super::output::{Failed, Output, one_line};
-use super::process::{Asked, Signals, block_on};
+use super::process::{self, Asked, Signals, block_on};
 use crate::config::Settings;
 use crate::{Node, NodeBuilder};
 
@@ -35,6 +35,7 @@ pub(super) fn run(
     if !ignored.is_empty() {
         tracing::info!(variables = ignored, "an orchestrator says where a service is; these are no settings");
     }
+    process::settle();
     let builder = register(NodeBuilder::new().settings(settings.clone()));
     block_on(serve(builder, output, Reloading { arguments, settings, log }))
 }

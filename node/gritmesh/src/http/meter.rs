@@ -27,6 +27,7 @@ struct RequestLabels {
 pub(super) struct Meter {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    surplus: Counter,
 }
 
 impl Meter {
@@ -34,12 +35,19 @@ impl Meter {
         let mut registry = Registry::with_prefix("gritmesh");
         let requests = Family::default();
         registry.register("http_requests", "HTTP requests by route and outcome", requests.clone());
+        let surplus = Counter::default();
+        let help = "HTTP connections that were refused because as many as may be were open";
+        registry.register("http_connections_refused", help, surplus.clone());
         registry.register_collector(Box::new(Traffic(peers)));
-        Self { registry, requests }
+        Self { registry, requests, surplus }
     }
 
     pub(super) fn count(&self, route: &str, code: &'static str) {
         self.requests.get_or_create(&RequestLabels { route: route.to_owned(), code }).inc();
+    }
+
+    pub(super) fn count_surplus(&self) {
+        self.surplus.inc();
     }
 
     /// The node's metrics and these as one text.

@@ -15,10 +15,8 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::surplus::Surplus;
 use super::{Setup, router};
-
-/// Connections at once. Further ones wait in the operating system's queue until one ends.
-const CONNECTIONS_MAX: usize = 8192;
 
 /// How long a request's head may take to arrive, and how long a connection may rest between two requests.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
@@ -66,15 +64,23 @@ impl Drop for Server {
 pub(crate) fn serve(listener: TcpListener, address: SocketAddr, setup: Setup) -> Server {
     let (stop, stopped) = watch::channel(false);
     let (running, ended) = watch::channel(());
-    let router = router(setup);
+    let connections_max = setup.connections_max;
+    let (router, face) = router(setup);
     let accepting = tokio::spawn(async move {
-        accept(listener, router, stopped).await;
+        let surplus = Surplus::new(face, connections_max).await;
+        accept(listener, router, connections_max, surplus, stopped).await;
         drop(running);
     });
     Server { address, stop, ended, accepting: accepting.abort_handle() }
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    connections_max: usize,
+    mut surplus: Surplus,
+    mut stopped: watch::Receiver<bool>,
+) {
     // The set cuts its connections when this task ends or is aborted.
     let mut connections = JoinSet::new();
     let graceful = GracefulShutdown::new();
@@ -84,12 +90,20 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
             biased;
             _ = stopped.changed() => break,
             Some(_) = connections.join_next() => continue,
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => accepted,
+            accepted = listener.accept() => accepted,
         };
-        let Ok((stream, peer)) = accepted else {
-            sleep(ACCEPT_PAUSE).await;
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                surplus.failed(&error);
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if connections.len() >= connections_max {
+            surplus.refuse(stream);
             continue;
-        };
+        }
         let watcher = graceful.watcher();
         let connection = connection(&head, stream, peer, router.clone());
         connections.spawn(async move {

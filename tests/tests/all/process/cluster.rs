@@ -10,9 +10,16 @@ use tempfile::TempDir;
 
 use super::{Ports, Process, Web, gritmesh, until, until_equal};
 
-/// A command that starts one node.
-fn up(data: &Path, listen: &str, http: &str) -> Command {
-    let mut command = Command::new(gritmesh());
+/// A command that starts one node, by another program if one is given.
+fn up(by: &[String], data: &Path, listen: &str, http: &str) -> Command {
+    let mut command = match by {
+        [] => Command::new(gritmesh()),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(gritmesh());
+            command
+        }
+    };
     command.arg("up").arg("--data").arg(data).args(["--listen", listen, "--http", http]);
     command
 }
@@ -24,6 +31,7 @@ pub(crate) struct Node {
     pub(crate) peers: String,
     pub(crate) web: Web,
     flags: Vec<String>,
+    by: Vec<String>,
     folder: PathBuf,
     starts: u32,
     process: Option<Process>,
@@ -37,16 +45,22 @@ impl Node {
             peers: ports.address(),
             web: Web::new(&ports.address()),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            by: Vec::new(),
             folder: folder.to_owned(),
             starts: 0,
             process: None,
         }
     }
 
+    /// Lets another program start it, which must turn into it.
+    pub(crate) fn started_by(&mut self, program: &[&str]) {
+        self.by = program.iter().map(|word| (*word).to_owned()).collect();
+    }
+
     /// Starts a process for it, which writes its own files of output.
     pub(crate) fn start(&mut self) {
         self.starts += 1;
-        let mut command = up(&self.data, &self.peers, self.web.address());
+        let mut command = up(&self.by, &self.data, &self.peers, self.web.address());
         command.args(["--name", &self.name]).args(&self.flags);
         let output = format!("{}-{}", self.name, self.starts);
         self.process = Some(Process::start(&mut command, &self.folder, &output));

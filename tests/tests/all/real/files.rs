@@ -1,0 +1,68 @@
+//! A process may have so many files open, and connections are files.
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::process::{Cluster, until};
+
+/// One node whose process may have so many files open, and may raise that to so many.
+fn node_with(soft: u32, hard: u32) -> Cluster {
+    let mut cluster = Cluster::new(1, &[]);
+    cluster.nodes[0].started_by(&["prlimit", &format!("--nofile={soft}:{hard}")]);
+    cluster.nodes[0].start();
+    cluster
+}
+
+#[test]
+fn a_node_raises_its_limit_of_open_files() {
+    let mut cluster = node_with(300, 3000);
+    cluster.until_whole();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", cluster.nodes[0].process().id())).unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().next(), Some("3000"), "{limits}");
+}
+
+#[test]
+fn a_node_that_may_have_too_few_files_says_how_many_it_needs() {
+    let mut cluster = node_with(200, 200);
+    assert_eq!(cluster.nodes[0].process().ended().code(), Some(2));
+    let said = cluster.nodes[0].process().stderr();
+    assert!(said.contains("256 open files") && said.contains("ulimit"), "{said}");
+}
+
+/// They are refused in words; what was connected before goes on, and so does the disk.
+#[test]
+fn idle_connections_do_not_take_the_files_of_the_disk() {
+    let mut cluster = node_with(300, 300);
+    cluster.until_whole();
+    cluster.add_one(0, "counter/a");
+    let address = cluster.nodes[0].web.address().to_owned();
+    let mut idle = Vec::new();
+    let refusal = until("a connection is refused", || {
+        assert!(idle.len() < 300, "as many connections as files");
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let mut text = String::new();
+        match stream.read_to_string(&mut text) {
+            Ok(_) => Some(text),
+            Err(_) => {
+                idle.push(stream);
+                None
+            }
+        }
+    });
+    assert!(refusal.starts_with("HTTP/1.1 503") && refusal.contains("\"code\":\"busy\""), "{refusal}");
+    for _ in 0..20 {
+        cluster.add_one(0, "counter/a");
+    }
+    assert!(cluster.nodes[0].web.metric("gritmesh_http_connections_refused_total") >= 1.0);
+    cluster.nodes[0].process().logs("HTTP connections are refused");
+    drop(idle);
+    until("new connections are taken", || {
+        let fresh = crate::process::Web::new(&address);
+        fresh.is_ready().then_some(())
+    });
+    assert_eq!(cluster.add_one(0, "counter/a"), 22);
+}
