@@ -172,7 +172,7 @@ impl Cluster {
 
     fn call(&self, actor: &str, through: usize) -> Result<()> {
         let url = format!("http://127.0.0.1:{}/v1/call/{actor}/add?timeout=250ms", self.http[through]);
-        self.agent.post(&url).send("[1]")?;
+        self.agent.post(&url).header("Content-Type", "application/json").send("[1]")?;
         Ok(())
     }
 

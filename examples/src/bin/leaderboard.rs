@@ -15,7 +15,7 @@
 //! cargo run --bin leaderboard -- call leaderboard/tetris submit ann 1200
 //! cargo run --bin leaderboard -- call leaderboard/tetris submit bob 900 --node 127.0.0.1:8081
 //! cargo run --bin leaderboard -- call leaderboard/tetris top 10
-//! curl -X POST http://127.0.0.1:8080/v1/call/leaderboard/tetris/rank -d '"bob"'
+//! curl http://127.0.0.1:8080/v1/call/leaderboard/tetris/rank -H 'content-type: application/json' -d '"bob"'
 //! ```
 
 use std::cmp::Reverse;

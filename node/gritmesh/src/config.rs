@@ -5,6 +5,7 @@
 
 mod dump;
 mod filter;
+mod hosts;
 mod layers;
 mod services;
 mod units;
@@ -17,6 +18,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use filter::{LogFilter, LogFilterError};
+pub(crate) use hosts::HostName;
+pub use hosts::HostPattern;
 pub use layers::{ConfigError, Layers};
 pub(crate) use units::parse_duration;
 pub use units::{Size, SizeError};
@@ -34,6 +37,9 @@ pub struct Settings {
     /// Where to serve HTTP, `HOST:PORT`; port 0 takes a free one, `off` serves none.
     #[serde(deserialize_with = "units::text")]
     pub http: String,
+    /// Hosts under which HTTP is asked, beside the node's own addresses: a proxy's name, `*.example.org`, or `*`.
+    #[serde(deserialize_with = "hosts::list")]
+    pub http_hosts: Vec<HostPattern>,
     /// The host under which others reach this node, if it listens on all addresses. Empty: found out.
     #[serde(deserialize_with = "units::text")]
     pub advertise: String,
@@ -112,6 +118,7 @@ impl Default for Settings {
             data: PathBuf::from("gritmesh-data"),
             listen: "127.0.0.1:7946".into(),
             http: "127.0.0.1:8080".into(),
+            http_hosts: Vec::new(),
             advertise: String::new(),
             seeds: Vec::new(),
             name: String::new(),

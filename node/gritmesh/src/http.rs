@@ -2,12 +2,14 @@
 //!
 //! Any node answers for any actor. Every refusal is a problem document (RFC 9457) with a stable `code`; the codes
 //! stand in `docs/errors.md`. What a request may use is bounded: connections, requests at once, the size of a
-//! body and the time it takes to arrive. `/livez` and `/metrics` are outside of the bound on requests, so that a busy
-//! node is not taken for a dead one.
+//! body and the time it takes to arrive, and how many of those are awaited (`bodies`). `/livez`, `/readyz` and `/metrics`
+//! are outside of the bound on requests, so that a busy node is not taken for a dead one, and what an operator asks has
+//! places of its own. Web pages of others are refused (`origin`).
 //!
 //! **Deliberately absent.** TLS and users: a proxy in front does that better.
 
 mod actor;
+mod bodies;
 mod call;
 mod cluster;
 mod delayed;
@@ -15,6 +17,7 @@ mod guard;
 mod health;
 mod letters;
 mod meter;
+mod origin;
 mod problem;
 mod server;
 mod surplus;
@@ -30,15 +33,21 @@ use gritmesh_transport::Peers;
 use tokio::sync::Semaphore;
 
 use crate::config::Limits;
+use bodies::Bodies;
 use delayed::Delayed;
 use meter::Meter;
 use problem::{HttpCode, Problem};
 
+pub(crate) use origin::Hosts;
 pub(crate) use server::{Server, serve};
 pub(crate) use token::Token;
 
 /// Largest body of a request. Its arguments still have to fit into a frame together with the call's header.
 pub(crate) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Requests at once beyond the bound on all, for everything but calls and messages: whoever looks after a busy node has
+/// to reach it.
+const RESERVED_REQUESTS: usize = 32;
 
 /// What the face is made of.
 pub(crate) struct Setup {
@@ -46,6 +55,7 @@ pub(crate) struct Setup {
     pub(crate) peers: Arc<Peers>,
     pub(crate) token: Token,
     pub(crate) limits: Limits,
+    pub(crate) hosts: Hosts,
     /// Types of this node that keep nothing.
     pub(crate) volatile: BTreeSet<String>,
     /// Connections at once.
@@ -56,7 +66,11 @@ pub(crate) struct Setup {
 struct Face {
     core: Arc<gritmesh_core::Node>,
     token: Token,
+    hosts: Hosts,
+    bodies: Bodies,
     requests: Semaphore,
+    /// Places for those who look after the node, when all others are taken.
+    reserve: Semaphore,
     delayed: Delayed,
     meter: Meter,
     volatile: BTreeSet<String>,
@@ -65,18 +79,21 @@ struct Face {
 type Shared = Arc<Face>;
 
 fn router(setup: Setup) -> (Router, Shared) {
-    let Setup { core, peers, token, limits, volatile, connections_max: _ } = setup;
+    let Setup { core, peers, token, limits, hosts, volatile, connections_max: _ } = setup;
     let face = Arc::new(Face {
         core,
         token,
+        hosts,
+        bodies: Bodies::new(),
+        reserve: Semaphore::new(RESERVED_REQUESTS),
         requests: Semaphore::new(limits.http_requests.min(Semaphore::MAX_PERMITS)),
         delayed: Delayed::new(),
         meter: Meter::new(peers),
         volatile,
     });
     let router = Router::new()
-        .route("/v1/call/{type}/{id}/{method}", post(call::call))
-        .route("/v1/send/{type}/{id}/{method}", post(call::send))
+        .route(call::CALL, post(call::call))
+        .route(call::SEND, post(call::send))
         .route("/v1/cluster", get(cluster::cluster))
         .route("/v1/shards", get(cluster::shards))
         .route("/v1/where/{type}/{id}", get(cluster::locate))

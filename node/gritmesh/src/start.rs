@@ -131,11 +131,6 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
         Some(address) => Some(bind_http(address).await?),
         None => None,
     };
-    if let Some((_, bound)) = &web
-        && !transport::listens_on_loopback(*bound)
-    {
-        tracing::warn!(address = %bound, "HTTP asks nobody who calls actors who they are: let only those reach it who may");
-    }
     let mut info = NodeInfo {
         node_id: identity.node_id(),
         incarnation: start.incarnation,
@@ -163,11 +158,13 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
     let core = make_core(&settings, &peers, Arc::clone(&disk) as _, info, start, registry, bound)?;
     peers.run(Arc::new(Reporter(Arc::downgrade(&core))));
     let web = web.map(|(listener, bound)| {
+        let hosts = hosts(&settings, bound, advertised);
         let state = http::Setup {
             core: Arc::clone(&core),
             peers: Arc::clone(&peers),
             token: token.clone(),
-            limits: settings.limits,
+            limits: settings.limits.clone(),
+            hosts,
             volatile,
             connections_max: files.http as usize,
         };
@@ -256,6 +253,9 @@ async fn bind_http(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Sta
     let failed = |source| StartError::Http { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
+    if !transport::listens_on_loopback(bound) {
+        tracing::warn!(address = %bound, "HTTP asks nobody who calls actors who they are: let only those reach it who may");
+    }
     Ok((listener, bound))
 }
 
@@ -286,6 +286,14 @@ fn outward_address() -> IpAddr {
 
 const fn reachable(bound: SocketAddr, advertised: IpAddr) -> SocketAddr {
     if bound.ip().is_unspecified() { SocketAddr::new(advertised, bound.port()) } else { bound }
+}
+
+/// The hosts under which this node may be asked by HTTP.
+fn hosts(settings: &Settings, bound: SocketAddr, advertised: IpAddr) -> http::Hosts {
+    let host = |text: &str| text.rsplit_once(':').map(|(host, _)| host.to_owned());
+    let mut own = vec![settings.advertise.clone(), advertised.to_string()];
+    own.extend([&settings.http, &settings.listen].into_iter().filter_map(|text| host(text)));
+    http::Hosts::new(bound, own.iter().map(String::as_str), settings.http_hosts.clone())
 }
 
 /// The texts under which this node may stand in a list of seeds that all nodes share.

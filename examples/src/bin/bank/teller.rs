@@ -79,7 +79,7 @@ impl Teller {
         let path = format!("/v1/call/account/{id}/{method}?timeout={TRY_TIME}");
         let body = json!(arguments).to_string();
         self.insist(&path, |agent, url| {
-            let mut request = agent.post(url);
+            let mut request = agent.post(url).header("Content-Type", "application/json");
             if let Some(key) = key {
                 request = request.header("Idempotency-Key", key);
             }

@@ -145,7 +145,7 @@ fn a_second_signal_ends_it_at_once() {
     node.says_json("nodes");
     // A request that does not end keeps the first signal from being enough.
     let mut client = std::net::TcpStream::connect(&address).unwrap();
-    let head = "POST /v1/call/echo/x/echo HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\n";
+    let head = "POST /v1/call/echo/x/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n";
     std::io::Write::write_all(&mut client, head.as_bytes()).unwrap();
     let probe = run(&["call", "echo/x", "echo", "1", "--node", &address]);
     assert!(probe.status.success(), "the other connection was taken before this one");

@@ -100,7 +100,9 @@ fn announce(nodes: &[Node], output: &Output, program: &str) {
     output.line(&format!("\nActor types: {}. Try, in another terminal:\n", types.join(", ")));
     if types.iter().any(|name| name == "counter") {
         output.line(&format!("  {program} call counter/alice add 5{node}"));
-        output.line(&format!("  curl -X POST http://{at}/v1/call/counter/alice/add -d 5"));
+        output.line(&format!(
+            "  curl http://{at}/v1/call/counter/alice/add -H 'content-type: application/json' -d 5"
+        ));
     } else if let Some(name) = types.first() {
         output.line(&format!("  {program} call {name}/ID METHOD ARGUMENT...{node}"));
     }

@@ -37,6 +37,12 @@ impl Settings {
             "http",
             quoted(&self.http),
         );
+        let hosts: Vec<String> = self.http_hosts.iter().map(|host| quoted(&host.to_string())).collect();
+        line(
+            "Hosts under which HTTP is asked, beside own addresses: \"mesh.example.org\", \"*.example.org\", \"*\".",
+            "http_hosts",
+            format!("[{}]", hosts.join(", ")),
+        );
         line(
             "The host others reach this node at, if it listens on all. Empty: found out.",
             "advertise",

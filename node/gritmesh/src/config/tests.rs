@@ -85,6 +85,7 @@ fn what_is_printed_reads_back() {
     let other = Settings {
         data: "a \"b\" \\ \u{7f}".into(),
         seeds: vec!["a:1".into(), "b:2".into()],
+        http_hosts: vec!["*.example.org".parse().unwrap(), "::1".parse().unwrap()],
         name: "näme".into(),
         weight: 7,
         secret: Confidential::new("@file"),

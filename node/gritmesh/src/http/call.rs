@@ -3,39 +3,30 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
 use gritmesh_actor::{KEY_BYTES_MAX, codec};
 use gritmesh_core::DynamicCall;
 use gritmesh_runtime::{ActorAddress, DEFAULT_TENANT, Failure, FailureCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cluster::refuse_unknown_type;
 use super::problem::{HttpCode, Problem};
 use super::{BODY_BYTES_MAX, Face, Shared};
 use crate::config::parse_duration;
 
-/// How long the body of a request may take to arrive.
-const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// Memory that a body is given because it announces its size; beyond that it has to come first.
-const BODY_BYTES_TRUSTED: usize = 64 * 1024;
-
-/// What is read of a body that was refused, and for how long, so that its sender sees the refusal.
-const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
-const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
-
 /// Longest time that a caller may ask to wait for an answer, and longest delay of a message.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the names of a node's own methods begin with. They have paths of their own, some of them guarded.
 const ADMINISTRATIVE: char = '$';
+
+pub(super) const CALL: &str = "/v1/call/{type}/{id}/{method}";
+pub(super) const SEND: &str = "/v1/send/{type}/{id}/{method}";
 
 const TENANT: &str = "x-tenant";
 const DEADLINE: &str = "x-deadline";
@@ -171,47 +162,8 @@ fn duration(text: &str, what: &str) -> Result<Duration, Problem> {
     }
 }
 
+/// A body that has arrived.
 pub(super) async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    // What announces its size is refused before it is read.
-    let announced = body.size_hint().lower();
-    let mut rest = body.into_data_stream();
-    if announced > BODY_BYTES_MAX as u64 {
-        discard(rest);
-        return Err(too_large());
-    }
-    let mut read = Vec::with_capacity((announced as usize).min(BODY_BYTES_TRUSTED));
-    let deadline = Instant::now() + BODY_TIME_MAX;
-    loop {
-        let Ok(chunk) = timeout_at(deadline, rest.next()).await else {
-            let detail = format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs());
-            return Err(Problem::new(HttpCode::RequestTimeout, detail));
-        };
-        let Some(chunk) = chunk else { return Ok(read.into()) };
-        let chunk = chunk.map_err(|error| bad_request(format!("the body cannot be read: {error}")))?;
-        if read.len() + chunk.len() > BODY_BYTES_MAX {
-            discard(rest);
-            return Err(too_large());
-        }
-        read.extend_from_slice(&chunk);
-    }
-}
-
-fn too_large() -> Problem {
-    let detail = format!("the body may have {BODY_BYTES_MAX} bytes");
-    Problem::new(HttpCode::PayloadTooLarge, detail).with("limit_bytes", BODY_BYTES_MAX)
-}
-
-/// Reads on, for nobody, while the refusal is on its way. A connection that is closed with something unread is reset,
-/// and takes the refusal with it before a caller that is still sending has seen it.
-fn discard(mut rest: BodyDataStream) {
-    let mut left = DISCARDED_BYTES_MAX;
-    let discarding = async move {
-        while let Some(Ok(chunk)) = rest.next().await
-            && chunk.len() <= left
-        {
-            left -= chunk.len();
-        }
-    };
-    // Whoever takes longer is cut off after all.
-    drop(tokio::spawn(timeout(DISCARD_TIME_MAX, discarding)));
+    let body = to_bytes(body, BODY_BYTES_MAX).await;
+    body.map_err(|error| bad_request(format!("the body cannot be read: {error}")))
 }

@@ -1,36 +1,61 @@
-//! What every request passes: a bound on how many there are at once, a net for defects, and a count.
+//! What every request passes: where it comes from, its body, a bound on how many there are at once, a net for defects,
+//! and a count.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 
+use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, ORIGIN};
+use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use tokio::sync::SemaphorePermit;
 
 use super::problem::{HttpCode, Problem, Refused};
-use super::{Face, Shared, health};
+use super::{Face, Shared, call, health};
 
 pub(super) async fn guard(State(face): State<Shared>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let permit = match face.requests.try_acquire() {
-        Ok(permit) => Some(permit),
-        // A node that is asked too much is alive, and one wants to see why.
-        Err(_) if health::is_vital(&route) => None,
-        Err(_) => {
-            let busy = Problem::new(HttpCode::Busy, "this node serves as many requests as it may; try again");
-            return count(&face, &route, busy.into_response());
-        }
-    };
-    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let response = AssertUnwindSafe(pass(&face, &route, request, next)).catch_unwind().await;
     let response = response.unwrap_or_else(|_| {
         tracing::error!(route, "a request caused a panic");
-        Problem::new(HttpCode::Internal, "the request met a defect of this node; see its log").into_response()
+        Err(Problem::new(HttpCode::Internal, "the request met a defect of this node; see its log"))
     });
-    drop(permit);
-    count(&face, &route, response)
+    count(&face, &route, response.unwrap_or_else(Problem::into_response))
+}
+
+async fn pass(face: &Face, route: &str, request: Request, next: Next) -> Result<Response, Problem> {
+    face.hosts.check(&request)?;
+    let request = receive(face, request).await?;
+    let _permit = admit(face, route)?;
+    Ok(next.run(request).await)
+}
+
+/// Waits for the body of what changes something. Whatever else has one, nobody reads.
+async fn receive(face: &Face, request: Request) -> Result<Request, Problem> {
+    if request.method() != Method::POST {
+        return Ok(request);
+    }
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.0.ip());
+    let (parts, body) = request.into_parts();
+    let body = face.bodies.receive(from, body).await?;
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+fn admit<'a>(face: &'a Face, route: &str) -> Result<Option<SemaphorePermit<'a>>, Problem> {
+    // A node that is asked too much is alive, and one wants to see why.
+    if health::is_vital(route) {
+        return Ok(None);
+    }
+    let mut permit = face.requests.try_acquire();
+    if permit.is_err() && ![call::CALL, call::SEND].contains(&route) {
+        permit = face.reserve.try_acquire();
+    }
+    let busy = "this node serves as many requests as it may; try again";
+    permit.map(Some).map_err(|_| Problem::new(HttpCode::Busy, busy))
 }
 
 fn count(face: &Face, route: &str, response: Response) -> Response {

@@ -23,13 +23,15 @@ pub(crate) enum HttpCode {
     NoLeader,
     Unauthorized,
     Forbidden,
+    Misdirected,
+    UnsupportedMediaType,
     Busy,
     Internal,
 }
 
 impl HttpCode {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::PayloadTooLarge,
@@ -40,6 +42,8 @@ impl HttpCode {
         Self::NoLeader,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::Misdirected,
+        Self::UnsupportedMediaType,
         Self::Busy,
         Self::Internal,
     ];
@@ -71,6 +75,12 @@ impl HttpCode {
             }
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A token is needed"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Not from there"),
+            Self::Misdirected => {
+                ("misdirected", StatusCode::MISDIRECTED_REQUEST, "The node is not that host")
+            }
+            Self::UnsupportedMediaType => {
+                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not JSON")
+            }
             Self::Busy => ("busy", StatusCode::SERVICE_UNAVAILABLE, "The node has too many requests"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "A defect of the node"),
         }
@@ -139,6 +149,11 @@ impl Problem {
             retry_after_ms: 0,
             more: Map::new(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// Adds a member to the document.

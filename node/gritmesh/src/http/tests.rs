@@ -5,6 +5,7 @@ mod bounds;
 mod calls;
 mod documented;
 mod fuzz;
+mod strangers;
 mod views;
 
 use std::io::{Read, Write};
@@ -130,9 +131,16 @@ impl Started {
         self.request("POST", path, &[], body.as_bytes())
     }
 
-    /// Sends exactly these bytes: a client library would refuse some of them itself.
+    /// A body is JSON and the host is this machine, unless the headers say something else.
     fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
+        let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        let is_given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+        if !is_given("Host") {
+            head += "Host: localhost\r\n";
+        }
+        if !body.is_empty() && !is_given("Content-Type") {
+            head += "Content-Type: application/json\r\n";
+        }
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
@@ -140,6 +148,7 @@ impl Started {
         self.raw(head.as_bytes(), body)
     }
 
+    /// Sends exactly these bytes: a client library would refuse some of them itself.
     fn raw(&self, head: &[u8], body: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(self.node.http_address().unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();

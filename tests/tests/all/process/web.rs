@@ -66,7 +66,8 @@ impl Web {
 
     /// `None` if nobody answers.
     pub(crate) fn post(&self, path: &str, body: impl Into<Vec<u8>>) -> Option<Answer> {
-        answer(self.agent.post(self.url(path)).send(body.into()))
+        let request = self.agent.post(self.url(path)).header("Content-Type", "application/json");
+        answer(request.send(body.into()))
     }
 
     /// Calls an actor. `Err` holds the code of the failure.
@@ -85,6 +86,7 @@ impl Web {
         key: &str,
     ) -> Result<Value, String> {
         let request = self.agent.post(self.url(&format!("/v1/call/{actor}/{method}")));
+        let request = request.header("Content-Type", "application/json");
         let sent = request.header("Idempotency-Key", key).send(arguments.to_string());
         let Some(answer) = answer(sent) else { return Err("no answer".into()) };
         if answer.status == 200 { Ok(answer.value()) } else { Err(answer.problem()) }

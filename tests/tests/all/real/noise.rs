@@ -67,7 +67,8 @@ fn noise_on_the_http_port_disturbs_nobody() {
         throw(&address, &bytes);
         throw(&address, &[b"POST /v1/call/counter/a/add HTTP/1.1\r\n", &bytes[..]].concat());
     }
-    let head = "POST /v1/call/counter/a/add HTTP/1.1\r\nHost: x\r\n";
+    let head =
+        "POST /v1/call/counter/a/add HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     for wrong in [
         "Content-Length: 10\r\n\r\n[1]",
         "Content-Length: x\r\n\r\n",

@@ -28,12 +28,12 @@ async fn an_oversized_body_is_refused_and_the_largest_is_not() {
     let answer = node.post("/v1/call/echo/x/echo", &largest);
     assert_eq!(answer.value.as_str().map(str::len), Some(BODY_BYTES_MAX - 2));
     let head = format!(
-        "POST /v1/call/echo/x/echo HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST /v1/call/echo/x/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         BODY_BYTES_MAX + 1
     );
     // The announced length alone is enough.
     assert_eq!(node.raw(head.as_bytes(), b"\"").problem(), (413, "payload_too_large"));
-    let head = "POST /v1/call/echo/x/echo HTTP/1.1\r\nHost: t\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /v1/call/echo/x/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunk = vec![b'1'; BODY_BYTES_MAX + 1];
     let body = [format!("{:x}\r\n", chunk.len()).as_bytes(), &chunk, b"\r\n0\r\n\r\n"].concat();
     assert_eq!(node.raw(head.as_bytes(), &body).problem(), (413, "payload_too_large"));
@@ -52,7 +52,7 @@ async fn bytes_that_are_no_http_leave_the_node_standing() {
     // Cut off in the middle of a body.
     let mut stream = TcpStream::connect(node.node.http_address().unwrap()).unwrap();
     stream
-        .write_all(b"POST /v1/call/counter/a/add HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\n12")
+        .write_all(b"POST /v1/call/counter/a/add HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n12")
         .unwrap();
     drop(stream);
     assert_eq!(node.post("/v1/call/counter/a/get", "").value, json!(0));
@@ -73,18 +73,50 @@ async fn a_busy_node_refuses_calls_and_still_shows_its_health() {
         let deadline = Instant::now() + Duration::from_secs(20);
         let refused = loop {
             assert!(Instant::now() < deadline, "the slow call never took the only place");
-            let answer = node.get("/v1/cluster");
+            let answer = node.post("/v1/call/counter/a/get", "");
             if answer.status != 200 {
                 break answer;
             }
         };
         assert_eq!(refused.problem(), (503, "busy"));
-        for path in ["/livez", "/readyz", "/metrics"] {
+        for path in ["/livez", "/readyz", "/metrics", "/v1/cluster", "/v1/actors"] {
             assert_eq!(node.get(path).status, 200, "{path}");
         }
         slow.join().unwrap();
     });
+    assert_eq!(node.post("/v1/call/counter/a/get", "").status, 200);
+}
+
+/// More bodies than may be awaited from one address, and than requests may run, and none of them comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_do_not_come_hold_nobody_up() {
+    let limits = Limits { http_requests: 64, ..Limits::default() };
+    let node = start(|builder| {
+        let settings = Settings { limits, ..builder.current().clone() };
+        builder.settings(settings)
+    })
+    .await;
+    node.ready().await;
+    let head = "POST /v1/call/counter/slow/add HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 300\r\n\r\n[";
+    let slow = || {
+        let mut stream = TcpStream::connect(node.node.http_address().unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let mut waiting: Vec<TcpStream> = (0..300).map(|_| slow()).collect();
+    for id in 0..20 {
+        assert_eq!(node.post(&format!("/v1/call/counter/{id}/add"), "[1]").value, json!(1));
+    }
+    let order = json!({ "reason": "its body came" }).to_string();
+    assert_eq!(node.post("/v1/actors/counter/slow/pause", &order).status, 200);
     assert_eq!(node.get("/v1/cluster").status, 200);
+    // The first of them have given way, and were told; well before the time that a body may take.
+    let mut text = String::new();
+    waiting[0].read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 408") && text.contains("request_timeout"), "{text}");
+    assert!(text.contains("too many bodies were awaited"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +124,7 @@ async fn closing_answers_what_was_accepted() {
     let node = start_ready().await;
     let mut stream = TcpStream::connect(node.node.http_address().unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let body = "POST /v1/call/trouble/a/sleep HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\n500";
+    let body = "POST /v1/call/trouble/a/sleep HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n500";
     stream.write_all(body.as_bytes()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while !node.node.inner_metrics().contains("gritmesh_actors 1") {

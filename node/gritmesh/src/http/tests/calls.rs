@@ -16,7 +16,7 @@ async fn arguments_come_as_an_array_or_alone_or_not_at_all() {
     let value = json!({"list": [1, 2.5, null, true, "é"], "deep": {"x": {}}});
     let echoed = node.post("/v1/call/echo/x/echo", &value.to_string());
     assert_eq!((echoed.status, echoed.kind.as_str(), &echoed.value), (200, "application/json", &value));
-    let headers = [("Content-Type", "text/plain")];
+    let headers = [("Content-Type", "application/json; charset=utf-8")];
     assert_eq!(node.request("POST", "/v1/call/counter/a/add", &headers, b"1").value, json!(8));
 }
 
