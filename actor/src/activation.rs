@@ -202,11 +202,11 @@ impl<A: Actor> Activation<A> {
             }
             TurnEnd::LoadFailed(error) if !inner.closing => {
                 let detail = format!("{} could not be activated: {error}", self.head.address);
-                refuse(self.retire(inner), &Failure::new(FailureCode::ActivationFailed, detail));
+                self.end_all(self.retire(inner), &Failure::new(FailureCode::ActivationFailed, detail));
                 Next::Done
             }
             TurnEnd::NotOpened(failure) if !inner.closing => {
-                refuse(self.retire(inner), &failure);
+                self.end_all(self.retire(inner), &failure);
                 Next::Done
             }
             TurnEnd::Panicked | TurnEnd::LoadFailed(_) | TurnEnd::NotOpened(_) | TurnEnd::Deactivated => {
@@ -251,7 +251,8 @@ impl<A: Actor> Activation<A> {
     /// Closes an activation whose state is lost with the task that held it.
     pub(crate) fn abandon(&self) {
         let jobs = self.retire(self.inner.lock());
-        refuse(jobs, &Failure::new(FailureCode::NotDelivered, "the node stopped before the call could run"));
+        let stopped = "the node stopped before the call could run";
+        self.end_all(jobs, &Failure::new(FailureCode::NotDelivered, stopped));
     }
 
     /// Ends queued jobs whose deadline has passed, notes when to look again, and returns that instant.
@@ -271,7 +272,7 @@ impl<A: Actor> Activation<A> {
             }
         };
         drop(inner);
-        late.into_iter().for_each(|job| job.expire());
+        late.into_iter().for_each(|job| self.end_late(job));
         (at < Instant::MAX).then_some(at)
     }
 
@@ -372,10 +373,6 @@ impl<A: Actor> Inner<A> {
         let outstanding = self.tie.as_ref().map_or(0, |tie| tie.outstanding());
         ActivationStatus { phase, queued: self.queue.len(), outstanding, last_used_s: self.last_used_s }
     }
-}
-
-fn refuse<A: Actor>(jobs: Jobs<A>, failure: &Failure) {
-    jobs.into_iter().for_each(|job| job.refuse(failure.clone()));
 }
 
 impl<A: Actor> fmt::Debug for Activation<A> {

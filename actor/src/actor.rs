@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gritmesh_runtime::Failure;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +163,7 @@ pub struct Method<A: Actor> {
     name: &'static str,
     query: bool,
     pub(crate) enter: fn(&Arc<Activation<A>>, WireTurn<'_>),
+    pub(crate) check: fn(&[u8]) -> Result<(), Failure>,
 }
 
 impl<A: Actor> Method<A> {
@@ -170,7 +172,8 @@ impl<A: Actor> Method<A> {
     where
         A: Handler<M>,
     {
-        Self { name: M::METHOD, query: M::QUERY, enter: turn::enter_wire::<A, M> }
+        let (enter, check) = (turn::enter_wire::<A, M>, turn::check_wire::<A, M>);
+        Self { name: M::METHOD, query: M::QUERY, enter, check }
     }
 
     /// The method's name.

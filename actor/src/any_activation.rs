@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Token};
+use gritmesh_runtime::{ActorAddress, Token};
 
 use crate::activation::Activation;
 use crate::actor::Actor;
@@ -110,15 +110,9 @@ impl<A: Actor> AnyActivation for Activation<A> {
         if A::DURABLE && call.origin.is_skipped() {
             return Letter::enter(&self, call, None);
         }
-        let methods = &self.head.entry.methods;
-        match methods.iter().find(|method| method.name() == call.method) {
-            Some(method) => (method.enter)(&self, call),
-            None => {
-                let known: Vec<&str> = methods.iter().map(|method| method.name()).collect();
-                let (actor_type, method, known) = (A::TYPE, call.method, known.join(", "));
-                let detail = format!("type `{actor_type}` has no method `{method}`; it has: {known}");
-                refuse_wire(&self, call, Failure::new(FailureCode::UnknownMethod, detail));
-            }
+        match self.head.entry.method(call.method) {
+            Ok(method) => (method.enter)(&self, call),
+            Err(failure) => refuse_wire(&self, call, failure),
         }
     }
 

@@ -217,7 +217,7 @@ pub struct Draft {
     pub reminders: Vec<ReminderChange>,
     /// The answer to record; present when the origin is [`Origin::Keyed`].
     pub answer: Option<Result<Vec<u8>, Failure>>,
-    /// The message cannot be read, for an unknown method or bad arguments: it becomes a dead letter.
+    /// The message cannot be read, for an unknown method or bad arguments: it becomes a letter of its receiver.
     pub letter: Option<Failure>,
 }
 

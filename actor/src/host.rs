@@ -9,6 +9,19 @@ use crate::directory::Directory;
 use crate::durable::History;
 use crate::submission::{Submission, WireReply};
 
+/// A message for whose outcome nobody waits, and which came to nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetter<'a> {
+    /// Whom it was for.
+    pub address: &'a ActorAddress,
+    /// Which method.
+    pub method: &'a str,
+    /// The arguments, unless the handler has had them.
+    pub arguments: Option<&'a [u8]>,
+    /// What became of it.
+    pub failure: &'a Failure,
+}
+
 /// The node around actors.
 pub trait Host: Send + Sync + 'static {
     /// Time.
@@ -45,6 +58,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// A handler panicked.
     fn panicked(&self, address: &ActorAddress, message: &str);
+
+    /// A message came to nothing, and nobody waits for its outcome.
+    fn dead_letter(&self, _letter: DeadLetter<'_>) {}
 
     /// Opens a durable actor that this node leads. Called while its activation loads.
     ///

@@ -35,6 +35,7 @@ pub mod collections;
 mod context;
 mod directory;
 mod durable;
+mod ending;
 mod host;
 mod lifecycle;
 mod mailbox;
@@ -63,7 +64,7 @@ pub use durable::{
     Origin, Outgoing, REMINDERS_MAX, ReminderChange, ReminderInfo, SENDS_PER_STEP_MAX, STATE_BYTES_MAX,
 };
 pub use gritmesh_actor_macros::{actor, handlers};
-pub use host::Host;
+pub use host::{DeadLetter, Host};
 pub use reference::ActorRef;
 pub use registry::{ActorType, Registry, RegistryError, TypeInfo};
 pub use submission::{DynamicPayload, Header, Payload, Submission, WireReply};

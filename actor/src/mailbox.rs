@@ -24,8 +24,8 @@ pub(crate) trait Job<A: Actor>: Send {
     fn header(&self) -> &Header;
     /// Begins to run it.
     fn start(self: Box<Self>, held: Box<Held<A>>, activation: &Arc<Activation<A>>) -> Box<dyn Turn<A>>;
-    /// Tells the caller that its deadline passed before it ran.
-    fn expire(self: Box<Self>);
+    /// Its arguments as bytes, unless they cannot be written.
+    fn arguments(&self) -> Option<Vec<u8>>;
     /// Tells the caller that it will not run.
     fn refuse(self: Box<Self>, failure: Failure);
     /// Takes it back out, to be routed anew.
@@ -165,7 +165,8 @@ impl<A: Actor> Drop for Background<A> {
 fn turn_for<A: Actor>(next: Next<A>, activation: &Arc<Activation<A>>) -> Option<Box<dyn Turn<A>>> {
     match next {
         Next::Run(job, state) if job.header().deadline <= activation.head.host.clock().now() => {
-            Some(Box::new(Expired { job: Some(job), state: Some(state) }))
+            let activation = Arc::clone(activation);
+            Some(Box::new(Expired { activation, job: Some(job), state: Some(state) }))
         }
         Next::Run(job, state) => Some(job.start(state, activation)),
         Next::Load(chain) => Some(Box::new(LifecycleTurn::new(load(Arc::clone(activation), chain)))),
@@ -178,6 +179,7 @@ fn turn_for<A: Actor>(next: Next<A>, activation: &Arc<Activation<A>>) -> Option<
 
 /// A message whose caller stopped waiting before its turn came.
 struct Expired<A: Actor> {
+    activation: Arc<Activation<A>>,
     job: Option<Box<dyn Job<A>>>,
     state: Option<Box<Held<A>>>,
 }
@@ -185,7 +187,7 @@ struct Expired<A: Actor> {
 impl<A: Actor> Turn<A> for Expired<A> {
     fn poll_turn(&mut self, _: &mut TaskContext<'_>) -> Poll<TurnEnd<A>> {
         if let Some(job) = self.job.take() {
-            job.expire();
+            self.activation.end_late(job);
         }
         Poll::Ready(TurnEnd::State(self.state.take().expect("a finished turn is not polled again")))
     }

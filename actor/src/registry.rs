@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use gritmesh_runtime::{ActorAddress, Token};
+use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Token};
 
 use crate::activation::{Activation, Head};
 use crate::actor::{Actor, ActorOptions, Method};
@@ -117,10 +117,27 @@ pub(crate) struct TypeEntry<A: Actor> {
     pub(crate) methods: Vec<Method<A>>,
 }
 
+impl<A: Actor> TypeEntry<A> {
+    pub(crate) fn method(&self, name: &str) -> Result<&Method<A>, Failure> {
+        self.methods.iter().find(|method| method.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = self.methods.iter().map(Method::name).collect();
+            let (actor_type, known) = (A::TYPE, known.join(", "));
+            let detail = format!("type `{actor_type}` has no method `{name}`; it has: {known}");
+            Failure::new(FailureCode::UnknownMethod, detail)
+        })
+    }
+}
+
 /// A registered type whose code is hidden.
 pub trait ActorType: Send + Sync {
     /// What is known of it.
     fn info(&self) -> &TypeInfo;
+
+    /// Whether it has the method and the arguments fit, without running anything.
+    ///
+    /// # Errors
+    /// What a call would be refused with.
+    fn check(&self, method: &str, arguments: &[u8]) -> Result<(), Failure>;
 
     /// A new activation, which still has to be started.
     fn create(&self, address: ActorAddress, token: Token, host: Arc<dyn Host>) -> Arc<dyn AnyActivation>;
@@ -131,6 +148,10 @@ struct TypeOf<A: Actor>(Arc<TypeEntry<A>>);
 impl<A: Actor> ActorType for TypeOf<A> {
     fn info(&self) -> &TypeInfo {
         &self.0.info
+    }
+
+    fn check(&self, method: &str, arguments: &[u8]) -> Result<(), Failure> {
+        (self.0.method(method)?.check)(arguments)
     }
 
     fn create(&self, address: ActorAddress, token: Token, host: Arc<dyn Host>) -> Arc<dyn AnyActivation> {

@@ -100,8 +100,18 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> TypedJob<A, M, S> {
         }
         let Header { chain, deadline, one_way, .. } = self.header;
         let caller_waits = (!one_way).then_some(deadline);
-        let future = run(Arc::clone(activation), held, self.message, chain, caller_waits);
-        Box::new(SinkTurn::new(Box::pin(future), self.sink, caller_waits))
+        let running = run(Arc::clone(activation), held, self.message, chain, caller_waits);
+        if !one_way {
+            return Box::new(SinkTurn::new(Box::pin(running), self.sink, caller_waits));
+        }
+        let activation = Arc::clone(activation);
+        let future = running.map(move |(end, outcome)| {
+            if let Err(error) = &outcome {
+                activation.bury(M::METHOD, None, &error.to_failure());
+            }
+            (end, outcome)
+        });
+        Box::new(SinkTurn::new(Box::pin(future), self.sink, None))
     }
 
     /// Runs the message, or queues it, or sends it back to the host.
@@ -121,7 +131,7 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> TypedJob<A, M, S> {
                     false => background.run_in_background(),
                 }
             }
-            Entered::Full => take().sink.relay(Err(overloaded(activation))),
+            Entered::Full => activation.end(Box::new(take()), overloaded(activation)),
             Entered::Closed => {
                 let host = Arc::clone(&activation.head.host);
                 host.submit(Box::new(take()).into_submission());
@@ -139,9 +149,8 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> Job<A> for TypedJob<A, M, S> {
         self.begin(held, activation)
     }
 
-    fn expire(self: Box<Self>) {
-        let detail = format!("the deadline passed while {} was busy", self.header.address);
-        self.sink.relay(Err(Failure::new(FailureCode::NotDelivered, detail)));
+    fn arguments(&self) -> Option<Vec<u8>> {
+        Payload::encode(self).ok()
     }
 
     fn refuse(self: Box<Self>, failure: Failure) {
@@ -217,15 +226,24 @@ impl<A: Actor, M: Message, S: Sink<M>> Turn<A> for SinkTurn<A, M, S> {
     }
 }
 
+/// Whether arguments that came as bytes fit.
+pub(crate) fn check_wire<A: Handler<M>, M: Message>(arguments: &[u8]) -> Result<(), Failure> {
+    read_arguments::<A, M>(arguments).map(drop)
+}
+
+fn read_arguments<A: Handler<M>, M: Message>(arguments: &[u8]) -> Result<M, Failure> {
+    let decoded = contained(|| M::decode(arguments).map_err(|error| error.to_string()));
+    decoded.and_then(|message| message).map_err(|reason| {
+        let detail = format!("the arguments of `{}::{}` do not fit: {reason}", A::TYPE, M::METHOD);
+        Failure::new(FailureCode::BadArguments, detail)
+    })
+}
+
 /// Decodes a call that came as bytes and brings it into the activation.
 pub(crate) fn enter_wire<A: Handler<M>, M: Message>(activation: &Arc<Activation<A>>, call: WireTurn<'_>) {
-    let decoded = contained(|| M::decode(call.arguments).map_err(|error| error.to_string()));
-    let message = match decoded.and_then(|message| message) {
+    let message = match read_arguments::<A, M>(call.arguments) {
         Ok(message) => message,
-        Err(reason) => {
-            let detail = format!("the arguments of `{}::{}` do not fit: {reason}", A::TYPE, M::METHOD);
-            return refuse_wire(activation, call, Failure::new(FailureCode::BadArguments, detail));
-        }
+        Err(failure) => return refuse_wire(activation, call, failure),
     };
     let sink = WireSink::new(Arc::clone(&activation.head.host), call.reply);
     let header = Header {
@@ -244,6 +262,11 @@ pub(crate) fn enter_wire<A: Handler<M>, M: Message>(activation: &Arc<Activation<
 pub(crate) fn refuse_wire<A: Actor>(activation: &Arc<Activation<A>>, call: WireTurn<'_>, why: Failure) {
     match A::DURABLE && call.origin.is_delivery() {
         true => Letter::enter(activation, call, Some(why)),
-        false => activation.head.host.answer(call.reply, Err(why)),
+        false => {
+            if call.one_way {
+                activation.bury(call.method, Some(call.arguments), &why);
+            }
+            activation.head.host.answer(call.reply, Err(why));
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! A message that does not run and is read all the same. One that cannot be read keeps its place in the order, and
-//! becomes a dead letter; a reminder that comes too late moves on.
+//! becomes a letter of its receiver; a reminder that comes too late moves on.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use gritmesh_runtime::{Failure, FailureCode, Instant};
+use gritmesh_runtime::{Failure, Instant};
 
 use crate::activation::{Activation, Entered, Held, TurnEnd, overloaded};
 use crate::actor::Actor;
@@ -62,9 +62,8 @@ impl<A: Actor> Job<A> for Letter {
         Box::new(LetterTurn { activation: Arc::clone(activation), work: Some((self, held)) })
     }
 
-    fn expire(self: Box<Self>) {
-        let detail = format!("the deadline passed while {} was busy", self.header.address);
-        self.payload.answer(Err(Failure::new(FailureCode::NotDelivered, detail)));
+    fn arguments(&self) -> Option<Vec<u8>> {
+        self.payload.encode().ok()
     }
 
     fn refuse(self: Box<Self>, failure: Failure) {

@@ -28,6 +28,7 @@ pub(crate) struct DurableTurn<A: Actor, M: Message, S> {
     sink: Option<S>,
     /// When the caller stops waiting, if it waits.
     deadline: Option<Instant>,
+    one_way: bool,
     stage: Stage<A, M>,
 }
 
@@ -74,6 +75,7 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> DurableTurn<A, M, S> {
             activation: Arc::clone(activation),
             sink: Some(sink),
             deadline: (!one_way).then_some(deadline),
+            one_way,
             stage: Stage::New(Box::new(New { held, message, chain, origin })),
         }
     }
@@ -160,6 +162,7 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> DurableTurn<A, M, S> {
                 self.roll_back(&keeping, &thread, &mut held)
             }
             Verdict::Fail(failure) => {
+                self.bury(&failure);
                 if let Some(sink) = self.sink.take() {
                     sink.relay(Err(failure));
                 }
@@ -195,10 +198,14 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> DurableTurn<A, M, S> {
         if matches!(draft.origin, Origin::Keyed { .. }) {
             draft.answer.clone_from(&encoded);
         }
+        let refused = if self.one_way { outcome.as_ref().err().map(CallError::to_failure) } else { None };
         let mut answer: Gate = match self.sink.take() {
             Some(sink) => sink.hold(outcome, encoded),
             None => Box::new(|_| ()),
         };
+        if self.one_way {
+            answer = self.activation.told(M::METHOD, answer, refused);
+        }
         let silent = matches!(draft.origin, Origin::Call) && draft.is_empty();
         if plain_query {
             let sends = std::mem::take(&mut draft.sends);
@@ -208,6 +215,12 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> DurableTurn<A, M, S> {
         }
         let draft = (!plain_query && !silent).then_some(draft);
         self.let_go(thread, answer, draft);
+    }
+
+    fn bury(&self, failure: &Failure) {
+        if self.one_way {
+            self.activation.bury(M::METHOD, None, failure);
+        }
     }
 
     /// A query makes no step that could carry its messages, so they leave with its answer, at most once.
@@ -240,8 +253,10 @@ impl<A: Handler<M>, M: Message, S: Sink<M>> DurableTurn<A, M, S> {
     fn panicked(&mut self, message: String) -> TurnEnd<A> {
         let head = &self.activation.head;
         head.host.panicked(&head.address, &message);
+        let failure = Failure::new(FailureCode::Panicked, message);
+        self.bury(&failure);
         if let Some(sink) = self.sink.take() {
-            sink.relay(Err(Failure::new(FailureCode::Panicked, message)));
+            sink.relay(Err(failure));
         }
         TurnEnd::Panicked
     }

@@ -44,6 +44,6 @@ pub use options::Sabotage;
 pub use options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError, engines_for};
 pub use records::{RecordError, Remembered, incarnation, remembered};
 pub use status::{
-    ActorStatus, ClusterStatus, HistoryStatus, LetterStatus, Location, MessageStatus, NodeStatus,
-    PausedStatus, Readiness, ShardState, ShardStatus, StateStatus, StepStatus,
+    ActorStatus, ClusterStatus, DeadLetterStatus, HistoryStatus, LetterStatus, Location, MessageStatus,
+    NodeStatus, PausedStatus, Readiness, ShardState, ShardStatus, StateStatus, StepStatus,
 };

@@ -27,6 +27,11 @@ pub(crate) struct StateLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CodeLabel {
+    pub(crate) code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ReasonLabel {
     pub(crate) reason: String,
 }
@@ -44,6 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) activations: Count,
     pub(crate) deactivations: Count,
     pub(crate) panics: Count,
+    pub(crate) dead_letters: Family<CodeLabel, Count>,
     pub(crate) malformed: Count,
     pub(crate) refused: Family<ReasonLabel, Count>,
     pub(crate) events: Count,
@@ -88,6 +94,10 @@ impl Metrics {
             activations: metric!("activations", "Actors brought into memory"),
             deactivations: metric!("deactivations", "Actors taken out of memory"),
             panics: metric!("handler_panics", "Handlers that panicked"),
+            dead_letters: metric!(
+                "dead_letters",
+                "Messages that came to nothing and for whose outcome nobody waits"
+            ),
             malformed: metric!("malformed_envelopes", "Envelopes that could not be read"),
             refused: metric!("refused_connections", "Connections turned down at admission, by reason"),
             events: metric!("cluster_events", "Changes of members seen"),

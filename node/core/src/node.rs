@@ -1,6 +1,7 @@
 //! A node: everything wired together, as one value.
 
 mod bulk;
+mod dead_letters;
 mod durable;
 mod handler;
 mod host;
@@ -42,6 +43,7 @@ use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError};
 use crate::records::Remembered;
+use dead_letters::DeadLetters;
 
 /// A node of a cluster: hosts actors, routes calls, and knows its peers. Made from an environment, real or
 /// simulated; stops when the last `Arc` of it is dropped.
@@ -65,6 +67,7 @@ pub struct Node {
     inbound: Mutex<Inbound>,
     subscribers: Subscribers,
     warned: Mutex<std::collections::BTreeSet<String>>,
+    dead_letters: Mutex<DeadLetters>,
     pub(crate) metrics: Metrics,
     drained: Latch<()>,
     left: Latch<()>,
@@ -148,6 +151,7 @@ impl Node {
             inbound: Mutex::new(Inbound::default()),
             subscribers: Subscribers::default(),
             warned: Mutex::default(),
+            dead_letters: Mutex::default(),
             metrics: Metrics::new(),
             drained: Latch::new(),
             left: Latch::new(),
@@ -191,7 +195,20 @@ impl Node {
         answer.await.unwrap_or_else(|oneshot::Canceled| Err(stopped()))
     }
 
-    /// Sends a message whose types are not known. It runs at most once; nobody hears how it ended.
+    /// Refuses a call that is known to be refused before it is made: this node hosts the type, and it has no such
+    /// method, or the arguments do not fit.
+    ///
+    /// # Errors
+    /// What the call would end with.
+    pub fn check_dynamic(&self, call: &DynamicCall) -> Result<(), Failure> {
+        match self.registry.get(call.address.actor_type()) {
+            Some(actor_type) => actor_type.check(&call.method, &call.arguments),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a message whose types are not known. It runs at most once; if it comes to nothing, it is kept where that is
+    /// found out.
     pub fn send_dynamic(&self, call: DynamicCall) {
         self.submit_dynamic(call, WireReply::None, true);
     }

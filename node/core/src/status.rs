@@ -216,6 +216,23 @@ pub struct LetterStatus {
     pub detail: String,
 }
 
+/// A message that came to nothing, and for whose outcome nobody waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterStatus {
+    /// When that was found out.
+    pub time_unix_ms: u64,
+    /// Whom it was for.
+    pub actor: String,
+    /// The method that it asked for.
+    pub method: String,
+    /// What became of it.
+    pub code: String,
+    /// The particulars.
+    pub detail: String,
+    /// The arguments, in MessagePack, if they are short and the handler has not had them.
+    pub arguments: Option<Vec<u8>>,
+}
+
 /// A message between durable actors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageStatus {

@@ -20,6 +20,7 @@ mod meter;
 mod origin;
 mod problem;
 mod server;
+mod single;
 mod surplus;
 mod token;
 
@@ -109,6 +110,7 @@ fn router(setup: Setup) -> (Router, Shared) {
         .route("/v1/actors/{type}/{id}/letters/replay", post(letters::replay))
         .route("/v1/actors/{type}/{id}/letters/drop", post(letters::give_up))
         .route("/v1/node/drain", post(cluster::drain))
+        .route("/v1/node/dead-letters", get(letters::dead))
         .route(health::LIVE, get(health::live))
         .route(health::READY, get(health::ready))
         .route(health::METRICS, get(health::metrics))

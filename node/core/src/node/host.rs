@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gritmesh_actor::{Directory, History, Host, Submission, WireReply};
+use gritmesh_actor::{DeadLetter, Directory, History, Host, Submission, WireReply};
 use gritmesh_runtime::{
     ActorAddress, Clock, Failure, FailureCode, NodeId, SendError, Spawn, Tag, Token, TrafficClass, frame,
 };
@@ -72,6 +72,10 @@ impl Host for Node {
 
     fn open(self: Arc<Self>, address: &ActorAddress, token: Token) -> Result<Box<dyn History>, Failure> {
         self.open_history(address, token)
+    }
+
+    fn dead_letter(&self, letter: DeadLetter<'_>) {
+        self.bury(letter);
     }
 
     fn panicked(&self, address: &ActorAddress, message: &str) {

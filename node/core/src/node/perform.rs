@@ -283,10 +283,7 @@ impl Perform<Engine> for Node {
                 deferred.push(Deferred::Administer { shard, submission })
             }
             Effect::Pass { call, shard } => self.post(shard, engine::Event::Passed(call)),
-            Effect::Answer(submission, result) => {
-                self.metrics.outcome(result.as_ref().err().map(|failure| failure.code));
-                submission.payload.answer(result);
-            }
+            Effect::Answer(submission, result) => self.end(submission, result),
             Effect::Open { gate, result } => deferred.push(Deferred::Open { gate, result }),
             Effect::Evict { shard, leads } => deferred.push(Deferred::Evict { shard, leads }),
             Effect::EvictActor(address) => deferred.push(Deferred::EvictActor(address)),
@@ -360,11 +357,12 @@ impl Node {
 
     /// Finds or creates the activation while the engine is held, so that an eviction that comes later sees it.
     fn deliver(&self, submission: Submission, deferred: &mut Vec<Deferred>) {
-        let Submission { header, payload } = submission;
-        let Some(actor_type) = self.registry.get(header.address.actor_type()) else {
-            let detail = format!("this node does not host actor type `{}`", header.address.actor_type());
-            return payload.answer(Err(Failure::new(FailureCode::UnknownType, detail)));
+        let Some(actor_type) = self.registry.get(submission.header.address.actor_type()) else {
+            let actor_type = submission.header.address.actor_type();
+            let detail = format!("this node does not host actor type `{actor_type}`");
+            return self.refuse(submission, Failure::new(FailureCode::UnknownType, detail));
         };
+        let Submission { header, payload } = submission;
         let (activation, new) = self.directory.get_or_create(header.token, &header.address, || {
             actor_type.create(header.address.clone(), header.token, self.as_host())
         });
@@ -377,8 +375,7 @@ impl Node {
     fn send_call(&self, to: NodeId, slot: u64, body: &[u8]) {
         let Err(error) = self.send_call_class(to, Tag(slot), body) else { return };
         if slot == 0 {
-            tracing::debug!(peer = %to.short(), %error, "a message without a waiting caller was not sent");
-            return;
+            return self.refuse_unsent(body, &error);
         }
         let failure = match error {
             SendError::UnknownPeer => None,

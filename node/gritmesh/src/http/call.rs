@@ -28,9 +28,9 @@ const ADMINISTRATIVE: char = '$';
 pub(super) const CALL: &str = "/v1/call/{type}/{id}/{method}";
 pub(super) const SEND: &str = "/v1/send/{type}/{id}/{method}";
 
-const TENANT: &str = "x-tenant";
-const DEADLINE: &str = "x-deadline";
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(super) const TENANT: &str = "x-tenant";
+pub(super) const DEADLINE: &str = "x-deadline";
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 pub(super) async fn call(State(face): State<Shared>, request: Request) -> Result<Json<Value>, Problem> {
     let Invocation { call, .. } = Invocation::read(&face, request, Verb::Call).await?;
@@ -44,6 +44,7 @@ pub(super) async fn call(State(face): State<Shared>, request: Request) -> Result
 pub(super) async fn send(State(face): State<Shared>, request: Request) -> Result<Response, Problem> {
     let Invocation { call, delay } = Invocation::read(&face, request, Verb::Send).await?;
     refuse_unknown_type(&face.core, call.address.actor_type())?;
+    face.core.check_dynamic(&call)?;
     match delay {
         Duration::ZERO => face.core.send_dynamic(call),
         _ => face.delayed.send_after(&face.core, delay, call)?,
@@ -139,9 +140,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Pro
 
 /// A text of the caller's own by which a durable actor knows a request again.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(key) = keys.next() else { return Ok(None) };
-    let is_one = keys.next().is_none() && (1..=KEY_BYTES_MAX).contains(&key.len());
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let is_one = (1..=KEY_BYTES_MAX).contains(&key.len());
     let is_printable = key.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte));
     match key.to_str() {
         Ok(key) if is_one && is_printable => Ok(Some(key.to_owned())),

@@ -7,14 +7,25 @@ use std::panic::AssertUnwindSafe;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, ORIGIN};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderName, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tokio::sync::SemaphorePermit;
 
 use super::problem::{HttpCode, Problem, Refused};
-use super::{Face, Shared, call, health};
+use super::{Face, Shared, call, health, single};
+
+/// Beside those that begin with `x-forwarded`.
+const PROXY_HEADERS: [&str; 7] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+];
 
 pub(super) async fn guard(State(face): State<Shared>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
@@ -27,6 +38,7 @@ pub(super) async fn guard(State(face): State<Shared>, request: Request, next: Ne
 }
 
 async fn pass(face: &Face, route: &str, request: Request, next: Next) -> Result<Response, Problem> {
+    single::check(&request)?;
     face.hosts.check(&request)?;
     let request = receive(face, request).await?;
     let _permit = admit(face, route)?;
@@ -64,6 +76,15 @@ fn count(face: &Face, route: &str, response: Response) -> Response {
     response
 }
 
+/// What proxies say of whom they speak for. A proxy on this machine makes all the world look as if it sat here.
+fn passed_on(headers: &HeaderMap) -> Option<&HeaderName> {
+    let by_proxy = |name: &&HeaderName| {
+        let name = name.as_str();
+        name.starts_with("x-forwarded") || PROXY_HEADERS.contains(&name)
+    };
+    headers.keys().find(by_proxy)
+}
+
 /// Whether a request may change the node: it has the token, or, where there is none, comes from this machine and
 /// not from a web page.
 pub(super) fn authorize(
@@ -76,6 +97,13 @@ pub(super) fn authorize(
             let detail =
                 "administrative requests are taken from this machine only; set `--token` to open them";
             return Err(Problem::new(HttpCode::Forbidden, detail));
+        }
+        if let Some(name) = passed_on(headers) {
+            let detail = format!(
+                "the request came through a proxy (`{name}`), so nobody knows from which machine: administrative \
+                 requests by a proxy need a token; set `--token`"
+            );
+            return Err(Problem::new(HttpCode::Unauthorized, detail));
         }
         if headers.contains_key(ORIGIN) {
             let detail = "administrative requests are not taken from web pages unless a token is set";

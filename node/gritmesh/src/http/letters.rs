@@ -7,21 +7,26 @@
 use std::net::SocketAddr;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, Extension, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, Extension, Query, Request, State};
 use axum::http::HeaderMap;
 use gritmesh_actor::codec;
-use gritmesh_core::{DynamicCall, LetterStatus, MessageStatus, admin};
+use gritmesh_core::{DeadLetterStatus, DynamicCall, LetterStatus, MessageStatus, admin};
 use gritmesh_runtime::{ActorAddress, Failure, FailureCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::actor::{Subject, read_order};
+use super::call::bad_request;
 use super::guard::authorize;
 use super::problem::{HttpCode, Problem};
 use super::{Face, Shared};
 
 /// What the key of a replay begins with. Keys from outside are printable, so nobody else can use it.
 const REPLAY_KEY: &str = "\0letter\0";
+
+/// Dead letters that are shown if nobody says how many.
+const DEAD_SHOWN: usize = 100;
 
 /// Which letter.
 #[derive(Debug, Deserialize)]
@@ -76,6 +81,35 @@ pub(super) async fn give_up(
     tracing::info!(%actor, sender = letter.sender, sequence = letter.sequence, peer = %from.0, "asked to drop a letter");
     face.give_up(&actor, &letter).await?;
     Ok(Json(json!({ "dropped": true })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeadQuery {
+    limit: Option<usize>,
+}
+
+/// Messages that came to nothing on this node, newest first. They hold what others have sent, whoever those were.
+pub(super) async fn dead(
+    State(face): State<Shared>,
+    Extension(from): Extension<ConnectInfo<SocketAddr>>,
+    headers: HeaderMap,
+    query: Result<Query<DeadQuery>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    authorize(&face, from, &headers)?;
+    let Query(query) = query.map_err(|error| bad_request(error.body_text()))?;
+    let shown = |letter: &DeadLetterStatus| {
+        let arguments = letter.arguments.as_deref().map(codec::to_json);
+        json!({
+            "time_unix_ms": letter.time_unix_ms,
+            "actor": letter.actor,
+            "method": letter.method,
+            "code": letter.code,
+            "detail": letter.detail,
+            "arguments": arguments.and_then(Result::ok),
+        })
+    };
+    Ok(Json(face.core.dead_letters(query.limit.unwrap_or(DEAD_SHOWN)).iter().map(shown).collect()))
 }
 
 impl Face {

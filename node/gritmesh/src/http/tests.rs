@@ -3,6 +3,7 @@
 mod actors;
 mod bounds;
 mod calls;
+mod dead_letters;
 mod documented;
 mod fuzz;
 mod strangers;

@@ -6,7 +6,7 @@ use super::{Started, start};
 use crate::config::Settings;
 
 /// Every path, with the method that it takes.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 21] = [
     ("POST", "/v1/call/counter/x/add"),
     ("POST", "/v1/send/counter/x/add"),
     ("GET", "/v1/cluster"),
@@ -24,6 +24,7 @@ const ROUTES: [(&str, &str); 20] = [
     ("POST", "/v1/actors/account/x/letters/replay"),
     ("POST", "/v1/actors/account/x/letters/drop"),
     ("POST", "/v1/node/drain"),
+    ("GET", "/v1/node/dead-letters"),
     ("GET", "/livez"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
@@ -94,4 +95,66 @@ async fn a_body_has_to_say_that_it_is_json() {
         json!(0),
         "none of it has run, and no body needs no type"
     );
+}
+
+/// What only those may do who look after the node.
+const ADMINISTRATIVE: [(&str, &str); 6] = [
+    ("POST", "/v1/actors/account/x/pause"),
+    ("POST", "/v1/actors/account/x/resume"),
+    ("POST", "/v1/actors/account/x/letters/replay"),
+    ("POST", "/v1/actors/account/x/letters/drop"),
+    ("POST", "/v1/node/drain"),
+    ("GET", "/v1/node/dead-letters"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_on_this_machine_is_no_operator() {
+    let node = named().await;
+    for header in
+        ["Forwarded", "X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Prefix", "Via", "X-Real-IP"]
+    {
+        for (method, path) in ADMINISTRATIVE {
+            let answer = node.request(method, path, &[(header, "for=192.0.2.1")], b"");
+            assert_eq!(answer.problem(), (401, "unauthorized"), "{header} {path}");
+        }
+        let call = node.request("POST", ROUTES[0].1, &[(header, "x")], b"[1]");
+        assert_eq!(call.status, 200, "whom a proxy lets through may call");
+    }
+    let with_token = start(|builder| {
+        let token = crate::config::Confidential::new("t0ken");
+        let settings = Settings { token, ..builder.current().clone() };
+        builder.settings(settings)
+    })
+    .await;
+    let headers = [("Via", "1.1 proxy"), ("Authorization", "Bearer t0ken")];
+    let answer = with_token.request("GET", "/v1/node/dead-letters", &headers, b"");
+    assert_eq!(answer.value, json!([]), "the token counts, whoever passes it on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_stand_once_does_not_stand_twice() {
+    let node = named().await;
+    let call = "/v1/call/counter/twice/add";
+    for (name, value) in [
+        ("X-Tenant", "default"),
+        ("X-Deadline", "5s"),
+        ("Idempotency-Key", "k"),
+        ("Authorization", "Bearer x"),
+        ("Content-Type", "application/json"),
+        ("Origin", "http://localhost"),
+        ("Host", "localhost"),
+    ] {
+        let answer = node.request("POST", call, &[(name, value), (name, value)], b"[1]");
+        assert_eq!(answer.problem(), (400, "bad_request"), "{name}");
+    }
+    let tenants = [("X-Tenant", "acme"), ("X-Tenant", "other")];
+    assert_eq!(node.request("POST", call, &tenants, b"[1]").problem(), (400, "bad_request"));
+    for query in ["timeout=5s&timeout=5s", "timeout=5s&timeout=6s", "timeout=5s&time%6Fut=6s"] {
+        assert_eq!(node.post(&format!("{call}?{query}"), "[1]").problem(), (400, "bad_request"), "{query}");
+    }
+    assert_eq!(node.get("/v1/actors?type=a&type=b").problem(), (400, "bad_request"));
+    assert_eq!(node.get("/v1/actors/account/x/log?limit=1&limit=2").problem(), (400, "bad_request"));
+    let order = r#"{"reason": "a", "reason": "b"}"#;
+    assert_eq!(node.post("/v1/actors/account/x/pause", order).problem(), (400, "bad_request"));
+    assert_eq!(node.post(call, "[1]").value, json!(1), "none of it has run");
 }
