@@ -161,6 +161,22 @@ pub trait Reads: Send + Sync {
 /// One fixed state of the disk: that after some completed batch.
 pub type Snapshot = Arc<dyn Reads>;
 
+/// The room on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// What is free.
+    pub free_bytes: u64,
+    /// How much of it is kept for what is under way: with less, nothing new is begun.
+    pub reserve_bytes: u64,
+}
+
+impl DiskSpace {
+    /// Whether nothing new is begun.
+    pub const fn is_full(self) -> bool {
+        self.free_bytes < self.reserve_bytes
+    }
+}
+
 /// The durable tables of one node.
 pub trait Disk: Reads {
     /// Writes a batch, then calls `done`, possibly on another thread. Never blocks. Completions come in the order
@@ -175,6 +191,17 @@ pub trait Disk: Reads {
     /// puts only. A disk that has no better way writes them as a batch.
     fn load(&self, rows: Arc<[Change]>, done: Persisted) {
         self.write(Batch::synced(rows.to_vec()).into(), done);
+    }
+
+    /// Whether there is room for something new. A disk says no while it still takes what was promised before, so that
+    /// nothing under way gets stuck. Asked before every change.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// The room that there is now, if the disk knows.
+    fn space(&self) -> Option<DiskSpace> {
+        None
     }
 
     /// The state that the disk has now.

@@ -36,7 +36,7 @@ mod timers;
 pub use address::{ActorAddress, AddressError, DEFAULT_TENANT, NAME_BYTES_MAX, ShardId, Token};
 #[doc(hidden)]
 pub use disk::conformance as disk_conformance;
-pub use disk::{Batch, Change, Disk, DiskError, KeyValue, Persisted, Reads, Snapshot, Table};
+pub use disk::{Batch, Change, Disk, DiskError, DiskSpace, KeyValue, Persisted, Reads, Snapshot, Table};
 pub use environment::{BoxFuture, Clock, Environment, Spawn};
 pub use identity::{
     ClusterId, Epoch, Incarnation, NodeId, NodeInfo, ParseIdError, TypesDigest, WIRE_VERSION,

@@ -23,7 +23,7 @@
 //! of a shard may run, `moves` brings shards to where they should be, `transfer` brings lagging replicas up to date,
 //! `damage` sets replicas aside whose records are damaged,
 //! `takeover` reads what a new leader has to send, `outputs` sends what committed steps say, `retention` forgets
-//! answers that were kept long enough, `stopping` ends all of it.
+//! answers that were kept long enough, `room` refuses changes while disks are full, `stopping` ends all of it.
 //!
 //! **Deliberately absent.** Knowledge of membership and of where shards should be; that is Control's. The content of
 //! commands; that is the shard's.
@@ -40,6 +40,7 @@ mod parked;
 mod pending;
 mod pump;
 mod retention;
+mod room;
 mod sending;
 mod serving;
 mod stopping;
@@ -64,6 +65,7 @@ use groups::Group;
 use parked::Parked;
 use pending::Pending;
 pub(crate) use pending::engine_of;
+use room::FullPeers;
 use takeover::Takeover;
 pub(crate) use transfer::Checked;
 use transfer::Loads;
@@ -88,6 +90,7 @@ pub(crate) struct Engine {
     /// Not later than any shard wants to hear of the time.
     groups_due: Instant,
     writer: Writer,
+    full_peers: FullPeers,
     loads: Loads,
     /// Streams of states to followers so far.
     givings: u64,
@@ -181,6 +184,7 @@ impl Engine {
             dirty: BTreeSet::new(),
             groups_due: Instant::MAX,
             writer: Writer::new(tables_pause),
+            full_peers: FullPeers::default(),
             loads: Loads::default(),
             givings: 0,
             delivery: Delivery::new(),
@@ -261,7 +265,7 @@ impl Machine for Engine {
             Event::Found(shards) => self.found(now, &shards, out),
             Event::Consensus { from, messages } => self.consensus(now, from, &messages, out),
             Event::Persisted { number, result } => self.persisted(now, number, result, out),
-            Event::Commit { shard, commit } => self.queue_commit(shard, commit, out),
+            Event::Commit { shard, commit } => self.queue_commit(now, shard, commit, out),
             Event::Observe { shard, gate } => self.queue_observer(shard, gate, out),
             Event::Want { shard, voters, leader } => self.want(now, shard, voters, leader, out),
             Event::Evicted(shard) => self.evicted(shard),

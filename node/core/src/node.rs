@@ -73,6 +73,8 @@ pub struct Node {
     left: Latch<()>,
     fatal: Latch<String>,
     draining: Latch<()>,
+    /// Whether the disk was full when it was last looked at.
+    disk_full: AtomicBool,
 }
 
 /// A call whose types are not known: from HTTP, from the command line.
@@ -157,6 +159,7 @@ impl Node {
             left: Latch::new(),
             fatal: Latch::new(),
             draining: Latch::new(),
+            disk_full: AtomicBool::new(false),
         });
         for engine in &node.engines {
             engine.post(&node, engine::Event::Restore);

@@ -294,6 +294,11 @@ impl Disk for Handle {
         state.queue.push(due, Event::DiskDone { process: self.process });
     }
 
+    fn has_room(&self) -> bool {
+        let state = self.lock();
+        !state.is_current(self.process) || !state.host(self.process.node).disk.faults.full
+    }
+
     fn snapshot(&self) -> Result<Snapshot, DiskError> {
         let state = self.lock();
         if !state.is_current(self.process) {

@@ -6,9 +6,9 @@ const CACHE_BYTES: usize = 64 << 20;
 /// Bytes of changes kept in memory until they are written as sorted files, for all tables together.
 const MEMTABLE_BYTES: usize = 64 << 20;
 
-/// Bytes of the file system that ordinary writes leave free: enough to write out all that is in memory once, and
-/// for a small compaction beside it.
-const RESERVE_BYTES: u64 = 128 << 20;
+/// Bytes of the file system that new work leaves free. Half of it is for what is under way then, such as entries of logs
+/// that other nodes have begun; the rest is enough to write out all that is in memory once.
+pub(crate) const RESERVE_BYTES: u64 = 128 << 20;
 
 /// Files kept open. The usual limit of a process is 1024, and connections need most of it.
 const OPEN_FILES: i32 = 256;
@@ -20,7 +20,7 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Bytes of changes kept in memory until they are written as sorted files.
     pub memtable_bytes: usize,
-    /// Bytes of the file system that are left free: writes that would use them are refused as full.
+    /// Bytes of the file system below which nothing new is begun; what is under way may use a half of them.
     pub reserve_bytes: u64,
     /// Files kept open.
     pub open_files: i32,

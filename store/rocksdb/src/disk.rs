@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use gritmesh_runtime::{Batch, Change, Disk, DiskError, KeyValue, Persisted, Reads, Snapshot, Table};
+use gritmesh_runtime::{
+    Batch, Change, Disk, DiskError, DiskSpace, KeyValue, Persisted, Reads, Snapshot, Table,
+};
 use parking_lot::RwLock;
 use rocksdb::DB;
 use rocksdb::statistics::Ticker;
@@ -24,6 +26,7 @@ pub struct RocksDisk {
     /// `None` once it was closed.
     database: RwLock<Option<Arc<DB>>>,
     options: rocksdb::Options,
+    space: Space,
 }
 
 /// Bytes that the database has written since it was opened.
@@ -55,9 +58,9 @@ impl RocksDisk {
         let space = Space::new(&path, options.reserve_bytes);
         let writer =
             Writer::start(&database, &space).map_err(|source| OpenError::directory(directory, source))?;
-        let ingester = Ingester::start(Arc::clone(&database), space, &path)
+        let ingester = Ingester::start(Arc::clone(&database), space.clone(), &path)
             .map_err(|source| OpenError::directory(directory, source))?;
-        Ok(Self { writer, ingester, database: RwLock::new(Some(database)), options: database_options })
+        Ok(Self { writer, ingester, database: RwLock::new(Some(database)), options: database_options, space })
     }
 
     /// Writes what waits, tells all of it, and lets go of the directory as soon as the last snapshot is dropped.
@@ -103,6 +106,14 @@ impl Disk for RocksDisk {
 
     fn load(&self, rows: Arc<[Change]>, done: Persisted) {
         self.ingester.load(rows, done);
+    }
+
+    fn has_room(&self) -> bool {
+        self.space.has_room()
+    }
+
+    fn space(&self) -> Option<DiskSpace> {
+        Some(self.space.now())
     }
 
     fn snapshot(&self) -> Result<Snapshot, DiskError> {

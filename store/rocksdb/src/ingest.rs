@@ -23,7 +23,7 @@ use rocksdb::{Cache, DB, IngestExternalFileOptions, SstFileWriter};
 use crate::failure::translate;
 use crate::options;
 use crate::snapshot::family;
-use crate::space::Space;
+use crate::space::{Kind, Space};
 
 /// Where files lie until the database has them, within its own folder: both must be on one file system. What a crash
 /// leaves there belongs to nothing.
@@ -157,7 +157,7 @@ impl Loading<'_> {
             // The later of two puts of one key counts.
             tables.entry(*table).or_default().insert(key, value);
         }
-        if !self.space.measure().grant(bytes as u64, false) {
+        if !self.space.measure().grant(bytes as u64, Kind::Bulk) {
             return Err(DiskError::Full);
         }
         tables.iter().try_for_each(|(table, rows)| self.load_table(*table, rows))

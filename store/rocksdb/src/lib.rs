@@ -15,9 +15,10 @@
 //!      └─────get, scan─────────────────────────────► RocksDB ◄──── snapshots
 //! ```
 //!
-//! * **A full disk** is seen before it is hit: the writer asks the file system for its free space and refuses what
-//!   would eat into a reserve, so that RocksDB can always tidy up, reads go on, and there is nothing to repair
-//!   when room comes back. Removals may use part of the reserve, since they are what makes room.
+//! * **A full disk** is seen before it is hit: the writer asks the file system for its free space, and whoever wants to
+//!   begin something asks [`has_room`](gritmesh_runtime::Disk::has_room), which says no as soon as a reserve is begun. What
+//!   is under way then may use half of the reserve, so that it comes to its end, and removals, which make room,
+//!   a part of the rest. So RocksDB can always tidy up, reads go on, and there is nothing to repair when room comes back.
 //! * **A crash** is recovered by opening: the write-ahead log is read up to its first torn record, which gives a
 //!   prefix of the writes that holds all synced ones.
 //! * **Damage** is found by the checksums of the database, on every read and by every compaction, and is told as

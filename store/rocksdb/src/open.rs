@@ -7,7 +7,9 @@ use std::sync::Arc;
 use gritmesh_runtime::{Change, DiskError, Table};
 use rocksdb::{Cache, DB, ErrorKind, IteratorMode, WriteBatch, WriteOptions};
 
+use crate::budget::RESERVE_BYTES;
 use crate::legacy::Legacy;
+use crate::space::{Kind, free_bytes};
 use crate::writer::add;
 use crate::{Options, directory, failure, options, private, snapshot};
 
@@ -16,6 +18,8 @@ const FORMAT: u32 = 1;
 
 /// The record of it in [`Table::Node`]: four bytes, little-endian.
 const FORMAT_KEY: &[u8] = b"format";
+
+const MIB: u64 = 1 << 20;
 
 /// Why a data directory cannot be used. Nothing in it was changed. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -97,10 +101,18 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// There is no room to open it.
-    #[error("no space left for the data directory {}: make room on its file system", directory.display())]
+    #[error(
+        "no space left for the data directory {}: its file system has {free_mib} MiB free, and {needed_mib} MiB are needed \
+         to start: make room there, or give it more",
+        directory.display()
+    )]
     Full {
         /// The directory.
         directory: PathBuf,
+        /// What is free there.
+        free_mib: u64,
+        /// What has to be free.
+        needed_mib: u64,
     },
     /// The database refuses for another reason.
     #[error("cannot open the data directory {}: {detail}", directory.display())]
@@ -121,14 +133,21 @@ impl OpenError {
         }
     }
 
+    /// There is less room than `needed` bytes.
+    pub(crate) fn full(directory: &Path, needed: u64) -> Self {
+        let (free_mib, needed_mib) = (free_bytes(directory) / MIB, needed.div_ceil(MIB));
+        Self::Full { directory: directory.to_owned(), free_mib, needed_mib }
+    }
+
     fn of_database(directory: &Path, error: &rocksdb::Error) -> Self {
+        if failure::is_no_space(error) {
+            return Self::full(directory, Kind::Change.leaves(RESERVE_BYTES));
+        }
         let directory = directory.to_owned();
         let text: &str = error.as_ref();
         let detail = text.lines().next().unwrap_or_default().to_owned();
         // The binding passes on nothing but the text, and of the operating system's words these.
-        if failure::is_no_space(error) {
-            Self::Full { directory }
-        } else if text.contains("While lock file") || text.contains("lock hold by current process") {
+        if text.contains("While lock file") || text.contains("lock hold by current process") {
             Self::InUse { directory }
         } else if text.contains("Permission denied") || text.contains("Read-only file system") {
             Self::Permission { path: directory }
@@ -140,10 +159,11 @@ impl OpenError {
     }
 
     fn of_disk(directory: &Path, error: DiskError) -> Self {
+        let path = directory;
         let directory = directory.to_owned();
         match error {
             DiskError::Corrupt { detail } => Self::Corrupt { directory, detail },
-            DiskError::Full => Self::Full { directory },
+            DiskError::Full => Self::full(path, Kind::Change.leaves(RESERVE_BYTES)),
             other => Self::Database { directory, detail: other.to_string() },
         }
     }
@@ -159,6 +179,12 @@ pub(crate) struct Opened {
 
 pub(crate) fn open(directory: &Path, wanted: &Options) -> Result<Opened, OpenError> {
     let (path, exists) = directory::prepare(directory)?;
+    // A new node has to keep its reserve; one that was there before comes up with less, to be asked and to be mended.
+    let kind = if exists { Kind::Change } else { Kind::Bulk };
+    let needed = kind.leaves(wanted.reserve_bytes);
+    if free_bytes(directory) < needed {
+        return Err(OpenError::full(directory, needed));
+    }
     if exists {
         check_tables(directory, &path)?;
     }

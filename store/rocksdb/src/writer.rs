@@ -15,7 +15,7 @@ use rocksdb::{ColumnFamily, DB, WriteBatch, WriteOptions};
 
 use crate::failure::translate;
 use crate::snapshot::family;
-use crate::space::{Room, Space};
+use crate::space::{Kind, Room, Space};
 
 /// Batches that may wait. Every engine has a few under way at a time; more mean that the disk does not keep up.
 /// Those beyond fail as overloaded, in their turn.
@@ -252,12 +252,9 @@ impl Committer<'_> {
 /// Whether a batch becomes a part of the next write.
 fn admit(batch: Option<&Batch>, bytes: usize, room: &mut Room) -> Result<(), DiskError> {
     let Some(batch) = batch else { return Err(DiskError::Overloaded) };
-    let only_removes = !batch.changes.iter().any(|change| matches!(change, Change::Put { .. }));
-    if batch.changes.is_empty() || room.grant(bytes as u64, only_removes) {
-        Ok(())
-    } else {
-        Err(DiskError::Full)
-    }
+    let puts = batch.changes.iter().any(|change| matches!(change, Change::Put { .. }));
+    let kind = if puts { Kind::Change } else { Kind::Removal };
+    if batch.changes.is_empty() || room.grant(bytes as u64, kind) { Ok(()) } else { Err(DiskError::Full) }
 }
 
 pub(crate) fn add(write: &mut WriteBatch, families: &[&ColumnFamily; Table::ALL.len()], change: &Change) {

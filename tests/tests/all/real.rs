@@ -13,6 +13,7 @@ mod durable;
 mod failing;
 mod files;
 mod forming;
+mod full_disk;
 mod histories;
 mod leaving;
 mod noise;

@@ -12,6 +12,7 @@ use gritmesh_sharding::ProposeError;
 use super::Engine;
 use super::event::{Commit, Effect};
 use super::groups::{Group, Queued};
+use super::room::disk_full;
 use crate::options::Sabotage;
 
 /// Commands of one shard that may wait to be committed. Each holds the objects of a step, and a shard that has so
@@ -53,12 +54,18 @@ impl Waiting {
 }
 
 impl Engine {
-    pub(super) fn queue_commit(&mut self, shard: ShardId, commit: Commit, out: &mut Vec<Effect>) {
-        let full = self.writer.is_full();
+    pub(super) fn queue_commit(
+        &mut self,
+        now: Instant,
+        shard: ShardId,
+        commit: Commit,
+        out: &mut Vec<Effect>,
+    ) {
+        let room = self.lacks_room(now, shard);
         let Some(group) = self.groups.get_mut(&shard) else {
             return open(commit.gate, Err(not_led(shard)), out);
         };
-        if let Some(failure) = refusal(shard, group, full) {
+        if let Some(failure) = refusal(shard, group).or(room) {
             return open(commit.gate, Err(failure), out);
         }
         if let Some(actor) = stepping(&commit.command) {
@@ -71,7 +78,8 @@ impl Engine {
     /// A change that nobody waits for. What is refused comes again by itself.
     pub(super) fn queue_quietly(&mut self, shard: ShardId, command: Command) {
         let Some(group) = self.groups.get_mut(&shard) else { return };
-        if refusal(shard, group, self.writer.is_full()).is_none() {
+        // It makes room, and may use what is left for what is under way.
+        if refusal(shard, group).is_none() && !self.writer.is_full() {
             group.queued.push(Queued::Commit(Commit { command, volatile: Vec::new(), gate: None }));
             self.dirty.insert(shard);
         }
@@ -82,7 +90,7 @@ impl Engine {
             return open(Some(gate), Err(not_led(shard)), out);
         };
         // Reading needs no room on the disk.
-        if let Some(failure) = refusal(shard, group, false) {
+        if let Some(failure) = refusal(shard, group) {
             return open(Some(gate), Err(failure), out);
         }
         match group.queued.is_empty() {
@@ -131,7 +139,7 @@ impl Engine {
                 match queued {
                     Queued::Commit(Commit { command, gate, .. }) => {
                         group.decided(stepping(&command), 0);
-                        open(gate, Err(disk_full()), out);
+                        open(gate, Err(disk_full("the disk of the node that leads the shard is full")), out);
                     }
                     Queued::Observer(gate) => group.waiting.push_back(Waiting::Observer(gate)),
                 }
@@ -243,21 +251,14 @@ fn stepping(command: &Command) -> Option<&ActorKey> {
     }
 }
 
-fn refusal(shard: ShardId, group: &Group, full: bool) -> Option<Failure> {
+fn refusal(shard: ShardId, group: &Group) -> Option<Failure> {
     if !group.leads {
         return Some(not_led(shard));
-    }
-    if full {
-        return Some(disk_full());
     }
     (group.queued.len() + group.waiting.len() >= WAITING_MAX).then(|| {
         let detail = format!("{WAITING_MAX} changes of shard {shard} already wait to be committed");
         Failure { retry_after_ms: 50, ..Failure::new(FailureCode::Overloaded, detail) }
     })
-}
-
-fn disk_full() -> Failure {
-    Failure::new(FailureCode::DiskFull, "the disk of the node that leads the shard is full")
 }
 
 fn not_led(shard: ShardId) -> Failure {

@@ -203,5 +203,5 @@ impl Engine {
 }
 
 pub(super) fn send(to: NodeId, message: Vec<u8>, out: &mut Vec<Effect>) {
-    out.extend(LogMessages::frames(vec![message]).map(|body| Effect::SendConsensus { to, body }));
+    out.extend(LogMessages::frames(vec![message], false).map(|body| Effect::SendConsensus { to, body }));
 }

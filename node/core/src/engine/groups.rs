@@ -240,7 +240,8 @@ impl Engine {
         messages: &[Vec<u8>],
         out: &mut Vec<Effect>,
     ) {
-        for message in messages {
+        self.full_peers.heard(now, from, messages.iter().any(Vec::is_empty));
+        for message in messages.iter().filter(|message| !message.is_empty()) {
             let Ok(header) = MessageHeader::read(message) else {
                 out.push(Effect::Count(Counted::MalformedConsensus));
                 continue;

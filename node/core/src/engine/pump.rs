@@ -14,7 +14,6 @@ use super::Engine;
 use super::commits::{Proposed, open};
 use super::event::{Counted, Effect};
 use super::groups::{Group, Installing};
-use crate::wire::LogMessages;
 
 impl Engine {
     pub(super) fn pump(&mut self, now: Instant, out: &mut Vec<Effect>) {
@@ -35,7 +34,7 @@ impl Engine {
             }
         }
         for (to, messages) in frames {
-            out.extend(LogMessages::frames(messages).map(|body| Effect::SendConsensus { to, body }));
+            out.extend(self.envelopes(messages).map(|body| Effect::SendConsensus { to, body }));
         }
         self.write(now, out);
         if std::mem::take(&mut self.news) {

@@ -229,7 +229,9 @@ impl Engine {
             Err(DiskError::Full) => {
                 writing.retry_at = Some(now + FULL_PAUSE);
                 if !std::mem::replace(&mut writing.full, true) {
-                    tracing::warn!("the disk is full: changes are refused until there is room");
+                    tracing::warn!(
+                        "the disk has no room for what is under way: it is tried again until there is room"
+                    );
                     self.refuse_queued(out);
                 }
                 return;

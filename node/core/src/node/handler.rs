@@ -92,8 +92,10 @@ impl Node {
     /// Gives the messages of logs to the engines of their shards, each engine one event for all of them.
     fn consensus_received(self: &Arc<Self>, from: NodeId, frames: Frames<'_>) {
         let mut bodies: Vec<Vec<Vec<u8>>> = self.engines.iter().map(|_| Vec::new()).collect();
+        let mut full = false;
         for message in frames.flat_map(LogMessages::read) {
             match MessageHeader::read(message) {
+                _ if message.is_empty() => full = true,
                 Ok(header) => bodies[self.engine_of(header.shard)].push(message.to_vec()),
                 Err(error) => {
                     self.metrics.malformed.inc();
@@ -101,8 +103,9 @@ impl Node {
                 }
             }
         }
-        for (engine, messages) in self.engines.iter().zip(bodies) {
+        for (engine, mut messages) in self.engines.iter().zip(bodies) {
             if !messages.is_empty() {
+                messages.extend(full.then(Vec::new));
                 engine.post(self, engine::Event::Consensus { from, messages });
             }
         }

@@ -70,6 +70,12 @@ impl Node {
         if damaged > 0 {
             notes.push(format!("{damaged} replicas here are damaged and wait to be replaced"));
         }
+        if let Some(space) = self.environment.disk.space().filter(|space| space.is_full()) {
+            let [free, reserve] = [space.free_bytes, space.reserve_bytes].map(|bytes| bytes >> 20);
+            notes.push(format!(
+                "the disk is full: changes are refused until {reserve} MiB are free, and {free} MiB are"
+            ));
+        }
         Readiness { ready: waits_for.is_empty(), waits_for, notes }
     }
 
@@ -250,6 +256,10 @@ impl Node {
             (moves.count(), control.membership_counters(), control.malformed())
         });
         metrics.moves.set(moves as i64);
+        if let Some(space) = self.environment.disk.space() {
+            metrics.disk_free_bytes.set(i64::try_from(space.free_bytes).unwrap_or(i64::MAX));
+            metrics.disk_full.set(i64::from(space.is_full()));
+        }
         metrics.malformed_gossip.set((malformed + counters.malformed) as i64);
         metrics.stalls.set(counters.stalls as i64);
         metrics.rejoins.set(counters.rejoins as i64);

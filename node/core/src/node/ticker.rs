@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use gritmesh_runtime::DiskSpace;
+
 use super::Node;
 use crate::engine;
 use crate::passivation::{Memory, Sweep};
@@ -40,5 +42,22 @@ impl Node {
         }
         let memory = Memory { used: (self.options.memory_used)(), limit: self.options.memory_limit_bytes };
         sweep.step(&self.directory, now_s, memory);
+        self.watch_disk();
+    }
+
+    /// Says when the disk gets full, and when it has room again.
+    fn watch_disk(&self) {
+        let Some(space) = self.environment.disk.space() else { return };
+        let DiskSpace { free_bytes, reserve_bytes } = space;
+        let full = space.is_full();
+        match (self.disk_full.swap(full, Ordering::Relaxed), full) {
+            (false, true) => tracing::warn!(
+                free_bytes,
+                reserve_bytes,
+                "the disk is full: changes are refused until there is room"
+            ),
+            (true, false) => tracing::warn!(free_bytes, "the disk has room again: changes are taken"),
+            _ => {}
+        }
     }
 }

@@ -219,6 +219,31 @@ fn a_full_disk_refuses_and_recovers() {
     assert_eq!(told(&again), [Ok(())]);
 }
 
+/// Nothing gets stuck: what was proposed still has room, and what was not is refused at once.
+#[test]
+fn a_disk_that_is_getting_full_takes_what_is_under_way_and_nothing_new() {
+    let mut world = by_hand(1);
+    let mut scribe = world.scribe(0, "alice");
+    let proposed = world.commit(0, &mut scribe, b"1");
+    let (event, queued) = plain("a");
+    world.feed(0, [event]);
+    world.sites[0].disk.set_full(true);
+    let (event, late) = plain("a");
+    world.feed(0, [event]);
+    assert_eq!((told(&queued), told(&late)), (vec![], vec![Err(FailureCode::DiskFull)]));
+    world.finish(0);
+    world.finish(0);
+    assert_eq!((told(&proposed), told(&queued)), (vec![Ok(())], vec![Ok(())]));
+    let (observer, observed) = gate();
+    world.feed(0, [Event::Observe { shard: ZERO, gate: observer }]);
+    assert_eq!(told(&observed), [Ok(())], "reading needs no room");
+    world.sites[0].disk.set_full(false);
+    let (event, again) = plain("a");
+    world.feed(0, [event]);
+    world.finish(0);
+    assert_eq!(told(&again), [Ok(())]);
+}
+
 #[test]
 fn a_disk_with_too_much_to_do_is_tried_again_and_nobody_is_refused() {
     let mut world = by_hand(1);

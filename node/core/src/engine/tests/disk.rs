@@ -18,6 +18,7 @@ pub(super) struct MemoryDisk(Arc<Shared>);
 struct Shared {
     rows: Mutex<Rows>,
     unreadable: AtomicBool,
+    full: AtomicBool,
     rows_read: AtomicUsize,
     /// Rows of which the disk says that they are damaged.
     damaged: Mutex<BTreeSet<(Table, Vec<u8>)>>,
@@ -90,6 +91,11 @@ impl MemoryDisk {
         self.0.unreadable.store(true, Ordering::Relaxed);
     }
 
+    /// Whether there is room for something new from now on.
+    pub(super) fn set_full(&self, full: bool) {
+        self.0.full.store(full, Ordering::Relaxed);
+    }
+
     fn sound(&self, table: Table, key: &[u8]) -> Result<(), DiskError> {
         match self.0.damaged.lock().contains(&(table, key.to_vec())) {
             true => Err(DiskError::Corrupt { detail: format!("a row of {}", table.as_str()) }),
@@ -135,6 +141,10 @@ impl Reads for MemoryDisk {
 impl Disk for MemoryDisk {
     fn write(&self, _: Arc<Batch>, _: Persisted) {
         unreachable!("an engine writes by an effect");
+    }
+
+    fn has_room(&self) -> bool {
+        !self.0.full.load(Ordering::Relaxed)
     }
 
     fn snapshot(&self) -> Result<Snapshot, DiskError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gritmesh_runtime::{NodeId, ShardId, Table};
+use gritmesh_runtime::{FailureCode, NodeId, ShardId, Table};
 use gritmesh_sharding::{MessageHeader, Replica, ReplicaOptions};
 
 use super::world::{ME, OTHER, Seen, THIRD, World, ZERO};
@@ -242,6 +242,30 @@ fn an_object_that_is_lost_comes_back_from_a_peer() {
     let damage = gritmesh_shard::Damage { token, id: head.id };
     world.feed(0, [Event::Damaged { shard: ZERO, damage }]);
     assert!(gritmesh_shard::verify_actor(&world.sites[0].disk, &scribe.address, u64::MAX).is_ok());
+}
+
+#[test]
+fn a_leader_refuses_when_the_disks_of_a_majority_are_full() {
+    let mut world = World::three();
+    let mut scribe = world.scribe(0, "alice");
+    world.sites[1].disk.set_full(true);
+    let told = world.commit(0, &mut scribe, b"1");
+    world.pass(50);
+    let one_more = world.commit(0, &mut scribe, b"2");
+    world.pass(50);
+    assert_eq!((told.lock().clone(), one_more.lock().clone()), (vec![Ok(())], vec![Ok(())]), "two have room");
+    world.sites[2].disk.set_full(true);
+    let told = world.commit(0, &mut scribe, b"3");
+    world.pass(50);
+    assert_eq!(*told.lock(), [Ok(())], "what is under way has room");
+    let told = world.commit(0, &mut scribe, b"4");
+    assert_eq!(*told.lock(), [Err(FailureCode::DiskFull)]);
+    world.sites[2].disk.set_full(false);
+    world.pass(5_100);
+    let mut scribe = world.scribe(0, "bob");
+    let told = world.commit(0, &mut scribe, b"1");
+    world.pass(50);
+    assert_eq!(*told.lock(), [Ok(())]);
 }
 
 #[test]
