@@ -3,6 +3,9 @@
 //! Field names cost some bytes, but a field that is added later does not break what an older build wrote, and
 //! any value can be shown as JSON.
 
+mod misfit;
+
+use rmp_serde::decode::Error as ReadError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -55,10 +58,33 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let mut reader = rmp_serde::Deserializer::new(bytes);
     reader.set_max_depth(DEPTH_MAX);
-    let value = T::deserialize(&mut reader).map_err(CodecError::new)?;
+    let value = T::deserialize(&mut reader).map_err(|error| CodecError::new(words(&error)))?;
     match reader.get_ref().is_empty() {
         true => Ok(value),
         false => Err(CodecError::new("bytes are left over after the value")),
+    }
+}
+
+/// Reads the arguments of a method; every byte must be used.
+///
+/// # Errors
+/// If they are not those of the method; says which of them does not fit.
+pub fn decode_arguments<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    decode(bytes).map_err(|error| misfit::explained::<T>(bytes).unwrap_or(error))
+}
+
+/// What is wrong, without the words of the encoding.
+fn words(error: &ReadError) -> String {
+    match error {
+        ReadError::InvalidMarkerRead(_) | ReadError::InvalidDataRead(_) => {
+            "the bytes end before the value does".to_owned()
+        }
+        ReadError::TypeMismatch(_) => "the value is of another type than is expected".to_owned(),
+        ReadError::OutOfRange => "a number is out of range".to_owned(),
+        ReadError::LengthMismatch(length) => format!("a list of {length} is expected"),
+        ReadError::Utf8Error(_) => "a text is not UTF-8".to_owned(),
+        ReadError::DepthLimitExceeded => "the value is nested too deeply".to_owned(),
+        ReadError::Syntax(said) | ReadError::Uncategorized(said) => said.clone(),
     }
 }
 

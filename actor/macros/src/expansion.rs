@@ -54,7 +54,7 @@ impl<'a> Expansion<'a> {
         let (encode, decode) = match arguments(method).next() {
             Some(_) => (
                 quote_spanned! { place => #library::codec::encode(&self.0) },
-                quote_spanned! { place => #library::codec::decode(arguments).map(Self) },
+                quote_spanned! { place => #library::codec::decode_arguments(arguments).map(Self) },
             ),
             None => (
                 quote! { ::core::result::Result::Ok(#library::codec::encode_no_arguments()) },

@@ -93,17 +93,22 @@ pub(crate) async fn ask(
         LOG => {
             let (from, limit): (Option<String>, Option<usize>) = read(arguments)?;
             let limit = limit.unwrap_or(LISTED_MAX).min(LISTED_MAX);
-            let steps = gritmesh_shard::log(reads, address, object_id(from)?, limit).map_err(failed)?;
+            let from = object_id(from)?;
+            let steps = gritmesh_shard::log(reads, address, from, limit);
+            let steps = steps.map_err(|error| missing(address, from, error))?;
             write(&steps.iter().map(StepStatus::of).collect::<Vec<_>>())
         }
         SHOW => {
             let (step,): (Option<String>,) = read(arguments)?;
-            write(&StateStatus::of(&gritmesh_shard::show(reads, address, object_id(step)?).map_err(failed)?))
+            let step = object_id(step)?;
+            let shown = gritmesh_shard::show(reads, address, step);
+            write(&StateStatus::of(&shown.map_err(|error| missing(address, step, error))?))
         }
         VERIFY => {
             let (limit,): (Option<u64>,) = read(arguments)?;
             let mut left = limit.unwrap_or(u64::MAX);
-            let mut verification = Verification::begin(reads, address).map_err(failed)?;
+            let begun = Verification::begin(reads, address);
+            let mut verification = begun.map_err(|error| missing(address, None, error))?;
             while left > 0 && verification.walk(reads, left.min(PROVEN_AT_ONCE)).map_err(failed)? {
                 left = left.saturating_sub(PROVEN_AT_ONCE);
                 if clock.now() >= deadline {
@@ -193,6 +198,26 @@ fn write<T: Serialize>(answer: &T) -> Result<Vec<u8>, Failure> {
 
 fn bad(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureCode::BadArguments, error.to_string())
+}
+
+/// Refuses what an actor cannot be asked that keeps nothing.
+pub(crate) fn volatile(address: &ActorAddress) -> Failure {
+    let detail = format!(
+        "`{}` is volatile: {address} has no history and no messages that wait, and cannot be paused",
+        address.actor_type()
+    );
+    Failure::new(FailureCode::UnknownMethod, detail)
+}
+
+/// Why a step cannot be read. The newest one is missing if nothing ever changed the actor.
+fn missing(address: &ActorAddress, step: Option<ObjectId>, error: StateError) -> Failure {
+    match (error, step) {
+        (StateError::NotFound, None) => {
+            let detail = format!("{address} never existed: there is no step in its history");
+            Failure::new(FailureCode::BadArguments, detail)
+        }
+        (error, _) => failed(error),
+    }
 }
 
 fn failed(error: StateError) -> Failure {

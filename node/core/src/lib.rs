@@ -38,6 +38,7 @@ mod wire;
 
 pub use events::ClusterEvents;
 pub use gritmesh_membership::{ClusterEvent, Member, MemberState, View};
+pub use gritmesh_sharding::SHARDS_MAX;
 pub use node::{DynamicCall, Node};
 #[doc(hidden)]
 pub use options::Sabotage;

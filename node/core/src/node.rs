@@ -75,6 +75,8 @@ pub struct Node {
     draining: Latch<()>,
     /// Whether the disk was full when it was last looked at.
     disk_full: AtomicBool,
+    /// Whether the node is about to stop.
+    stopping: AtomicBool,
 }
 
 /// A call whose types are not known: from HTTP, from the command line.
@@ -160,6 +162,7 @@ impl Node {
             fatal: Latch::new(),
             draining: Latch::new(),
             disk_full: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
         });
         for engine in &node.engines {
             engine.post(&node, engine::Event::Restore);
@@ -276,6 +279,16 @@ impl Node {
             engine.post(&node, engine::Event::Draining);
         }
         self.control.post(&node, control::Event::Drain);
+    }
+
+    /// Says from now on that this node is to be sent no more work, although it still does what it is sent.
+    pub fn announce_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether work is better sent to another node, since this one drains or is about to stop.
+    pub fn is_winding_down(&self) -> bool {
+        self.draining.is_set() || self.stopping.load(Ordering::Relaxed)
     }
 
     /// Announces that this node leaves, and waits until that is sent.

@@ -1,19 +1,35 @@
 //! Asking a node by HTTP, from the command line or from another node. Blocks: it is used where nothing else goes on.
+//!
+//! Several nodes may be named. The next one is asked if one cannot be reached and surely nothing ran: an order that
+//! was sent and not answered may have been carried out, and is not given again.
 
+mod target;
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ureq::Agent;
 use ureq::http::Response;
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, RequestBuilder, Timeout};
+
+pub(crate) use target::{HandHeader, Target};
 
 /// Largest answer that is read. A list of ten thousand actors has about two megabytes.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// A node to ask.
+/// How long a node may take to accept a connection before the next one is asked.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Nodes to ask, of which any will do.
 #[derive(Debug)]
 pub(crate) struct Ask {
     agent: Agent,
-    node: String,
+    targets: Vec<Target>,
+    /// The one that answered last.
+    first: AtomicUsize,
+    headers: Vec<HandHeader>,
     token: Option<String>,
     /// The default one if empty.
     tenant: String,
@@ -40,19 +56,55 @@ impl Refusal {
     pub(crate) fn detail(&self) -> &str {
         self.0["detail"].as_str().unwrap_or_default()
     }
+
+    pub(crate) fn is_retryable(&self) -> bool {
+        self.0["retryable"] == true
+    }
+}
+
+/// Why one node gave no answer.
+#[derive(Debug)]
+enum Silence {
+    /// Surely nothing reached it.
+    Unreached(String),
+    /// What was asked may have been done.
+    Unanswered(String),
+    /// It is no node.
+    Stranger(String),
 }
 
 impl Ask {
     /// Asks the node that serves HTTP at `node` (`host:port`), and waits so long for each answer.
     pub(crate) fn new(node: &str, timeout: Duration) -> Self {
+        Self::among(vec![Target::known(node)], timeout)
+    }
+
+    /// Asks the first of these nodes that can be reached.
+    pub(crate) fn among(targets: Vec<Target>, timeout: Duration) -> Self {
+        // The machine's own authorities, or those that SSL_CERT_FILE names.
+        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(timeout))
+            .timeout_connect(Some(timeout.min(CONNECT_TIME_MAX)))
             .max_redirects(0)
             .proxy(None)
+            .tls_config(tls)
             .build();
-        let node = node.strip_prefix("http://").unwrap_or(node).trim_end_matches('/').to_owned();
-        Self { agent: config.into(), node, token: None, tenant: String::new(), key: None }
+        Self {
+            agent: config.into(),
+            targets,
+            first: AtomicUsize::new(0),
+            headers: Vec::new(),
+            token: None,
+            tenant: String::new(),
+            key: None,
+        }
+    }
+
+    pub(crate) fn with_headers(mut self, headers: Vec<HandHeader>) -> Self {
+        self.headers = headers;
+        self
     }
 
     pub(crate) fn with_token(mut self, token: Option<String>) -> Self {
@@ -70,58 +122,127 @@ impl Ask {
         self
     }
 
+    /// Asks for what changes nothing.
     pub(crate) fn get(&self, path: &str) -> Result<Value, Refusal> {
-        let mut request = self.agent.get(self.url(path));
-        for (name, value) in self.headers() {
-            request = request.header(name, value);
-        }
-        self.answer(request.call())
+        self.ask_each(|target| match answer(target, self.dressed(self.agent.get(target.url(path))).call()) {
+            // Whatever became of it, nothing was changed.
+            Err(Silence::Unanswered(why)) => Err(Silence::Unreached(why)),
+            answered => answered,
+        })
     }
 
     /// Posts JSON.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Refusal> {
-        let mut request = self.agent.post(self.url(path)).header("Content-Type", "application/json");
-        for (name, value) in self.headers() {
+        self.ask_each(|target| {
+            let request = self.dressed(self.agent.post(target.url(path)));
+            answer(target, request.header("Content-Type", "application/json").send(body.to_string()))
+        })
+    }
+
+    /// Asks one node after the other until one was reached, and begins with that one the next time.
+    fn ask_each(
+        &self,
+        ask: impl Fn(&Target) -> Result<Result<Value, Refusal>, Silence>,
+    ) -> Result<Value, Refusal> {
+        let first = self.first.load(Ordering::Relaxed);
+        let mut unreached = Vec::new();
+        for offset in 0..self.targets.len() {
+            let index = (first + offset) % self.targets.len();
+            match ask(&self.targets[index]) {
+                Err(Silence::Unreached(why)) => unreached.push(why),
+                reached => {
+                    self.first.store(index, Ordering::Relaxed);
+                    return reached.unwrap_or_else(|silence| Err(silence.into_refusal()));
+                }
+            }
+        }
+        Err(Silence::Unreached(unreached.join("; ")).into_refusal())
+    }
+
+    /// A request with its headers.
+    fn dressed<B>(&self, mut request: RequestBuilder<B>) -> RequestBuilder<B> {
+        for (name, value) in self.own_headers() {
             request = request.header(name, value);
         }
-        self.answer(request.send(body.to_string()))
+        for HandHeader { name, value } in &self.headers {
+            request = request.header(name, value);
+        }
+        request
     }
 
-    fn headers(&self) -> impl Iterator<Item = (&'static str, String)> {
+    /// What this program sends along, but for what was given by hand.
+    fn own_headers(&self) -> impl Iterator<Item = (&'static str, String)> {
         let tenant = Some(self.tenant.clone()).filter(|tenant| !tenant.is_empty());
         let token = self.token.as_ref().map(|token| format!("Bearer {token}"));
-        let tenant = tenant.map(|tenant| ("X-Tenant", tenant));
-        let key = self.key.clone().map(|key| ("Idempotency-Key", key));
-        tenant.into_iter().chain(key).chain(token.map(|token| ("Authorization", token)))
+        let own = [("X-Tenant", tenant), ("Idempotency-Key", self.key.clone()), ("Authorization", token)];
+        let by_hand =
+            |name: &str| self.headers.iter().any(|given| given.name.as_str().eq_ignore_ascii_case(name));
+        own.into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .filter(move |(name, _)| !by_hand(name))
     }
+}
 
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.node)
-    }
-
-    fn answer(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, Refusal> {
-        let mut response = match answer {
-            Ok(response) => response,
-            Err(ureq::Error::Timeout(_)) => {
-                let detail = format!("the node at {} did not answer in time", self.node);
-                return Err(Refusal::new("unknown_outcome", detail));
-            }
-            Err(error) => {
-                let detail = format!("no node can be asked at {}: {error}", self.node);
-                return Err(Refusal::new("unreachable", detail));
-            }
-        };
-        let status = response.status();
-        let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
-        let value = text.ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
-        match value {
-            Some(value) if status.is_success() => Ok(value),
-            Some(problem) if problem["code"].is_string() => Err(Refusal(problem)),
-            _ => {
-                let detail = format!("{} answered {status}, and not as a node does", self.node);
-                Err(Refusal::new("not_a_node", detail))
-            }
+impl Silence {
+    fn into_refusal(self) -> Refusal {
+        match self {
+            Self::Unreached(why) => Refusal::new("unreachable", why),
+            Self::Unanswered(why) => Refusal::new("unknown_outcome", why),
+            Self::Stranger(why) => Refusal::new("not_a_node", why),
         }
+    }
+}
+
+/// What a node said, or a proxy in front of it.
+fn answer(
+    target: &Target,
+    answer: Result<Response<ureq::Body>, ureq::Error>,
+) -> Result<Result<Value, Refusal>, Silence> {
+    let mut response = answer.map_err(|error| silence(target, &error))?;
+    let status = response.status();
+    let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+    let text =
+        text.map_err(|error| Silence::Unanswered(format!("the answer of {target} broke off: {error}")))?;
+    match serde_json::from_str::<Value>(&text) {
+        Ok(value) if status.is_success() => Ok(Ok(value)),
+        Ok(problem) if problem["code"].is_string() => Ok(Err(Refusal(problem))),
+        // A proxy that lost its node does not know what the node has done.
+        _ if status.is_server_error() => {
+            Err(Silence::Unanswered(format!("{target} answered {status}, and not as a node does")))
+        }
+        _ => Err(Silence::Stranger(format!("{target} answered {status}, and not as a node does"))),
+    }
+}
+
+fn silence(target: &Target, error: &ureq::Error) -> Silence {
+    use io::ErrorKind as Kind;
+    let unreached = || Silence::Unreached(format!("no node can be asked at {target}: {error}"));
+    match error {
+        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect)
+        | ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::BadUri(_)
+        | ureq::Error::Http(_)
+        | ureq::Error::Tls(_)
+        | ureq::Error::Rustls(_) => unreached(),
+        ureq::Error::Timeout(_) => {
+            Silence::Unanswered(format!("the node at {target} did not answer in time"))
+        }
+        ureq::Error::Protocol(_) => Silence::Stranger(format!("{target} does not speak HTTP: {error}")),
+        // Before anything is sent: nobody there, or nobody whose certificate is trusted.
+        ureq::Error::Io(cause)
+            if matches!(
+                cause.kind(),
+                Kind::ConnectionRefused
+                    | Kind::HostUnreachable
+                    | Kind::NetworkUnreachable
+                    | Kind::AddrNotAvailable
+                    | Kind::InvalidData
+            ) =>
+        {
+            unreached()
+        }
+        _ => Silence::Unanswered(format!("the connection to {target} broke: {error}")),
     }
 }
 
@@ -138,22 +259,4 @@ pub(crate) fn encoded(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn segments_are_encoded() {
-        assert_eq!(encoded("a/b c%é?"), "a%2Fb%20c%25%C3%A9%3F");
-        assert_eq!(encoded("a-b_c.d~1"), "a-b_c.d~1");
-    }
-
-    #[test]
-    fn nobody_there_is_a_refusal_of_the_same_form() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
-        let refusal = Ask::new(&address, Duration::from_secs(5)).get("/v1/cluster").unwrap_err();
-        assert_eq!(refusal.code(), "unreachable");
-        assert!(refusal.detail().contains(&address), "{refusal:?}");
-    }
-}
+mod tests;

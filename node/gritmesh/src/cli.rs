@@ -1,16 +1,19 @@
 //! The command line, for the stock binary and for every application.
 //!
-//! Results go to standard output, everything else to standard error. Exit codes: 0 for success, 1 if the call or the
-//! operation failed, 2 if the command line is wrong or a node cannot start, 130 if a second signal cut a stop short.
+//! Results go to standard output, everything else to standard error. Exit codes tell what may be done about a failure;
+//! `--help` and `docs/errors.md` list them.
 
 mod actor;
 mod arguments;
 mod call;
 mod cluster;
+mod config;
 mod dev;
 mod drain;
+mod exit;
 mod log;
 mod output;
+mod printable;
 mod process;
 mod up;
 
@@ -23,7 +26,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::NodeBuilder;
 use crate::config::{Layers, LogFormat};
-use arguments::{Cli, ClusterVerb, NodeVerb, ShardVerb, Verb};
+use arguments::{Cli, ClusterVerb, ConfigVerb, NodeVerb, ShardVerb, Verb};
 use output::{Format, Output};
 
 const STOCK_NAME: &str = "gritmesh";
@@ -97,6 +100,9 @@ impl<R: Fn(NodeBuilder) -> NodeBuilder> App<R> {
 
 /// Says what is wrong with a command line, or prints the help that was asked for.
 fn misused(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if error.use_stderr() && asks_for_json(arguments) {
+        output::wrong_usage(&error.to_string());
+    }
     if error.use_stderr() && wants_json_lines(arguments) {
         let text = error.to_string();
         let reason = text.strip_prefix("error: ").unwrap_or(&text);
@@ -126,6 +132,20 @@ impl<R> fmt::Debug for App<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App").field("extras", &self.extras).finish_non_exhaustive()
     }
+}
+
+/// Whether a command line that cannot be read asks for JSON all the same.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let mut words =
+        arguments.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--").peekable();
+    while let Some(word) = words.next() {
+        match word {
+            "-o" | "--output" if words.peek() == Some(&"json") => return true,
+            "-ojson" | "-o=json" | "--output=json" => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn program_name(first: Option<&OsString>) -> String {
@@ -170,6 +190,7 @@ fn run(
         Verb::Shard(ShardVerb::Ls(asking)) => cluster::shards(&asking, &output),
         Verb::Shard(ShardVerb::Where(arguments)) => cluster::locate(&arguments, &output),
         Verb::Actor(verb) => actor::run(&verb, &output),
+        Verb::Config(ConfigVerb::Check(arguments)) => config::check(&arguments, &output),
         Verb::Completions { shell } => {
             let mut command = command;
             clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());

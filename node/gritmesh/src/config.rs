@@ -7,6 +7,7 @@ mod dump;
 mod filter;
 mod hosts;
 mod layers;
+mod range;
 mod services;
 mod units;
 
@@ -21,6 +22,7 @@ pub use filter::{LogFilter, LogFilterError};
 pub(crate) use hosts::HostName;
 pub use hosts::HostPattern;
 pub use layers::{ConfigError, Layers};
+pub use range::RangeError;
 pub(crate) use units::parse_duration;
 pub use units::{Size, SizeError};
 
@@ -86,6 +88,10 @@ pub struct Timeouts {
     /// How long a call may take whose caller sets no deadline.
     #[serde(deserialize_with = "units::duration")]
     pub call: Duration,
+    /// How long a node that stops goes on taking requests while it says that it stops, so that whoever sends them
+    /// looks for another one. It ends early when no HTTP connection is open.
+    #[serde(deserialize_with = "units::duration")]
+    pub lame_duck: Duration,
     /// How long a node that stops may take to hand over its shards. Zero: it does not even try.
     #[serde(deserialize_with = "units::duration")]
     pub drain: Duration,
@@ -140,6 +146,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             call: Duration::from_secs(30),
+            lame_duck: Duration::from_secs(5),
             drain: Duration::from_secs(10),
             shutdown: Duration::from_secs(60),
             found_after: Duration::from_secs(3),

@@ -11,6 +11,7 @@
 mod actor;
 mod bodies;
 mod call;
+mod closing;
 mod cluster;
 mod delayed;
 mod guard;
@@ -122,6 +123,7 @@ fn router(setup: Setup) -> (Router, Shared) {
             )
         })
         .layer(from_fn_with_state(Arc::clone(&face), guard::guard))
+        .layer(from_fn_with_state(Arc::clone(&face), closing::closing))
         .with_state(Arc::clone(&face));
     (router, face)
 }

@@ -159,9 +159,10 @@ impl Node {
         self.inner.core.drain().await;
     }
 
-    /// Stops the node in good order: hands over its shards, finishes what HTTP has accepted, announces that it
-    /// leaves, closes its connections. Takes at most the time set by `timeouts.shutdown` (60 s); what is not done
-    /// by then is cut.
+    /// Stops the node in good order: says to whoever sends it requests that it stops, and goes on serving them for a
+    /// while (`timeouts.lame_duck`); finishes what HTTP has accepted, hands over its shards, announces that it leaves,
+    /// closes its connections. Takes at most the time set by `timeouts.shutdown` (60 s); what is not done by then is
+    /// cut.
     pub async fn shutdown(&self) {
         let mut stopped = self.inner.stopped.lock().await;
         if *stopped {
@@ -170,16 +171,20 @@ impl Node {
         *stopped = true;
         let started = Instant::now();
         let end = started + self.inner.timeouts.shutdown;
-        let drained = (started + self.inner.timeouts.drain).min(end);
+        self.inner.core.announce_stop();
+        // HTTP first: what it has accepted still needs the shards that are here, and the other nodes.
+        if let Some(web) = &self.inner.web {
+            let heard = (started + self.inner.timeouts.lame_duck).min(end);
+            // Either way nobody is expected to send anything more.
+            let _ = timeout_at(heard, web.left_alone()).await;
+            web.close(end).await;
+        }
+        let drained = (Instant::now() + self.inner.timeouts.drain).min(end);
         let hands_over = !self.inner.timeouts.drain.is_zero() && self.has_company();
         if hands_over && timeout_at(drained, self.drain()).await.is_err() {
             tracing::warn!(
                 "not all shards were handed over in time; others take them over as if this node had died"
             );
-        }
-        // HTTP before leaving: what it has accepted may still need the other nodes.
-        if let Some(web) = &self.inner.web {
-            web.close(end).await;
         }
         if timeout_at(end, self.inner.core.leave()).await.is_err() {
             tracing::warn!("the others were not told that this node leaves");

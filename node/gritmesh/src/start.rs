@@ -29,7 +29,7 @@ use gritmesh_store_rocksdb::{OpenError, Options, RocksDisk};
 use gritmesh_transport::{self as transport, Identity, IdentityError, Peers};
 use tokio::net::TcpListener;
 
-use crate::config::{Confidential, Settings};
+use crate::config::{Confidential, RangeError, Settings};
 use crate::files::{self, Files};
 use crate::http::{self, Token};
 use crate::memory;
@@ -92,6 +92,9 @@ pub enum StartError {
     /// A setting is out of range.
     #[error(transparent)]
     Setting(#[from] gritmesh_core::StartError),
+    /// A setting is out of range.
+    #[error(transparent)]
+    Range(#[from] RangeError),
     /// An actor type cannot be registered.
     #[error(transparent)]
     Type(#[from] RegistryError),
@@ -110,6 +113,7 @@ pub enum StartError {
 }
 
 pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) -> Result<Node, StartError> {
+    settings.check()?;
     let secret = reveal("secret", &settings.secret)?;
     let token = Token::new(reveal("token", &settings.token)?);
     let listen = resolve("listen", &settings.listen).await?;

@@ -104,6 +104,10 @@ impl Node {
     /// Answers a question about an actor, or carries out an order.
     pub(super) fn administer(self: &Arc<Self>, shard: ShardId, submission: Submission) {
         let Submission { header, payload } = submission;
+        let known = self.registry.get(header.address.actor_type());
+        if known.is_some_and(|actor_type| !actor_type.info().durable) {
+            return payload.answer(Err(admin::volatile(&header.address)));
+        }
         let arguments = match payload.encode() {
             Ok(arguments) => arguments,
             Err(failure) => return payload.answer(Err(failure)),

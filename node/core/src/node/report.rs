@@ -35,7 +35,9 @@ impl Node {
     pub fn readiness(&self) -> Readiness {
         let mut waits_for = Vec::new();
         let mut notes = Vec::new();
-        if self.draining.is_set() {
+        if self.stopping.load(Ordering::Relaxed) {
+            waits_for.push("nothing: the node is stopping".to_owned());
+        } else if self.draining.is_set() {
             waits_for.push("nothing: the node is draining".to_owned());
         }
         if self.cluster().is_none() {

@@ -9,11 +9,11 @@ use gritmesh_runtime::ActorAddress;
 use serde_json::{Value, json};
 
 use super::arguments::{
-    ActorArguments, ActorVerb, LogArguments, OrderArguments, PauseArguments, ShowArguments, SubjectArguments,
-    VerifyArguments,
+    ActorArguments, ActorVerb, LogArguments, PauseArguments, ShowArguments, SubjectArguments, VerifyArguments,
 };
 use super::cluster::read;
 use super::output::{Failed, Output, cell};
+use super::printable::{one_row, printable_json};
 use crate::ask::{Ask, Refusal, encoded};
 
 /// Steps that are asked for at once; a node lists no more.
@@ -136,15 +136,15 @@ fn show(arguments: &ShowArguments, output: &Output) -> Result<(), Failed> {
         shown.number, shown.id, shown.senders, shown.receivers,
     ));
     for (name, entries) in &shown.collections {
-        output.line(&format!("collection {name}, {} entries", grouped(*entries)));
+        output.line(&format!("collection {}, {} entries", one_row(name), grouped(*entries)));
     }
-    output.line(&format!("state      {:#}", shown.state));
+    output.line(&format!("state      {}", printable_json(&format!("{:#}", shown.state))));
     Ok(())
 }
 
 fn verify(arguments: &VerifyArguments, output: &Output) -> Result<(), Failed> {
     let address = arguments.subject.subject.address()?;
-    let ask = arguments.subject.asking.ask_within(VERIFY_TIME_MAX).with_tenant(address.tenant());
+    let ask = arguments.subject.asking.ask_within(VERIFY_TIME_MAX)?.with_tenant(address.tenant());
     let rest = arguments.limit.map_or_else(|| "verify".to_owned(), |limit| format!("verify?limit={limit}"));
     let (value, proof) = read::<HistoryStatus>(&ask, &path(&address, &rest))?;
     if output.is_json() {
@@ -163,15 +163,15 @@ fn verify(arguments: &VerifyArguments, output: &Output) -> Result<(), Failed> {
 
 fn pause(arguments: &PauseArguments, output: &Output) -> Result<(), Failed> {
     let order = arguments.reason.as_ref().map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
-    let (address, answer) = give(&arguments.order, "pause", &order)?;
+    let (address, answer) = give(&arguments.subject, "pause", &order)?;
     match output.is_json() {
         true => output.json(&answer),
-        false => output.line(&format!("{address} is paused: {}", cell(&answer["reason"]))),
+        false => output.line(&format!("{address} is paused: {}", one_row(&cell(&answer["reason"])))),
     }
     Ok(())
 }
 
-fn resume(arguments: &OrderArguments, output: &Output) -> Result<(), Failed> {
+fn resume(arguments: &SubjectArguments, output: &Output) -> Result<(), Failed> {
     let (address, answer) = give(arguments, "resume", &Value::Null)?;
     match output.is_json() {
         true => output.json(&answer),
@@ -181,9 +181,8 @@ fn resume(arguments: &OrderArguments, output: &Output) -> Result<(), Failed> {
 }
 
 /// Gives an order to an actor.
-fn give(order: &OrderArguments, verb: &str, body: &Value) -> Result<(ActorAddress, Value), Failed> {
-    let address = order.subject.subject.address()?;
-    let ask = order.ask()?.with_tenant(address.tenant());
+fn give(subject: &SubjectArguments, verb: &str, body: &Value) -> Result<(ActorAddress, Value), Failed> {
+    let (ask, address) = asked(subject)?;
     let answer = match body {
         Value::Null => ask.post(&path(&address, verb), &json!({})),
         body => ask.post(&path(&address, verb), body),
@@ -215,7 +214,7 @@ fn actors(arguments: &ActorArguments, output: &Output) -> Result<(), Failed> {
     if let Some(actor_type) = &arguments.actor_type {
         path += &format!("&type={}", encoded(actor_type));
     }
-    let value = arguments.asking.ask().get(&path)?;
+    let value = arguments.asking.ask()?.get(&path)?;
     if output.is_json() {
         output.json(&value);
         return Ok(());
@@ -226,7 +225,7 @@ fn actors(arguments: &ActorArguments, output: &Output) -> Result<(), Failed> {
     output.table(["actor", "phase", "queued", "idle s", "node"], actors.iter().map(row).collect());
     output.note(&format!("{} shown, {} in memory", actors.len(), cell(&value["total"])));
     if let Some(unreachable) = value["unreachable"].as_array().filter(|names| !names.is_empty()) {
-        output.note(&format!("without an answer: {}", cell(&Value::from(unreachable.clone()))));
+        output.note(&format!("without an answer: {}", one_row(&cell(&Value::from(unreachable.clone())))));
     }
     Ok(())
 }
@@ -234,7 +233,7 @@ fn actors(arguments: &ActorArguments, output: &Output) -> Result<(), Failed> {
 /// Whom to ask about which actor.
 fn asked(arguments: &SubjectArguments) -> Result<(Ask, ActorAddress), Failed> {
     let address = arguments.subject.address()?;
-    Ok((arguments.asking.ask().with_tenant(address.tenant()), address))
+    Ok((arguments.asking.ask()?.with_tenant(address.tenant()), address))
 }
 
 fn path(address: &ActorAddress, rest: &str) -> String {

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod actor;
+mod asking;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,17 +10,15 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use gritmesh_actor::KEY_BYTES_MAX;
 
+use super::exit::EXIT_HELP;
 use super::output::Format;
-use crate::ask::Ask;
 use crate::config::{Confidential, Layers, LogFilter, LogFormat, parse_duration};
 
 pub(super) use actor::{
-    ActorArguments, ActorVerb, LetterArguments, LettersVerb, LogArguments, OrderArguments, PauseArguments,
-    ShowArguments, Subject, SubjectArguments, VerifyArguments,
+    ActorArguments, ActorVerb, LetterArguments, LettersVerb, LogArguments, PauseArguments, ShowArguments,
+    Subject, SubjectArguments, VerifyArguments,
 };
-
-/// Longest wait for an answer about the cluster, as opposed to a call.
-const ASK_TIME_MAX: Duration = Duration::from_secs(10);
+pub(super) use asking::Asking;
 
 /// Virtual actors on identical nodes: start some, and call any actor through any of them.
 #[derive(Debug, Parser)]
@@ -27,12 +26,13 @@ const ASK_TIME_MAX: Duration = Duration::from_secs(10);
     version,
     arg_required_else_help = true,
     subcommand_required = true,
-    after_help = "\
+    after_help = format!("\
 Examples:
   gritmesh dev                           three nodes in one process, to try things
   gritmesh up --name a                   one node, here
   gritmesh call counter/alice add 5      a call through the node on 127.0.0.1:8080
-  gritmesh cluster status                who is there"
+  gritmesh cluster status                who is there
+{EXIT_HELP}")
 )]
 pub(super) struct Cli {
     #[command(subcommand)]
@@ -67,6 +67,9 @@ pub(super) enum Verb {
         after_help = "Examples:\n  gritmesh actor ls --all\n  gritmesh actor log account/alice\n  gritmesh actor verify account/alice"
     )]
     Actor(ActorVerb),
+    /// Settings
+    #[command(subcommand, after_help = "Examples:\n  gritmesh config check --config node.toml")]
+    Config(ConfigVerb),
     /// Print a script that completes commands in a shell
     #[command(
         after_help = "Examples:\n  gritmesh completions bash > ~/.local/share/bash-completion/completions/gritmesh\n  gritmesh completions zsh\n  gritmesh completions fish"
@@ -91,6 +94,7 @@ impl Verb {
             Self::Node(NodeVerb::Drain(arguments)) => arguments.asking.format,
             Self::Shard(ShardVerb::Where(arguments)) => arguments.asking.format,
             Self::Actor(verb) => verb.format(),
+            Self::Config(ConfigVerb::Check(arguments)) => arguments.format,
             Self::Completions { .. } => Format::Table,
         }
     }
@@ -136,25 +140,23 @@ pub(super) enum ShardVerb {
     Where(WhereArguments),
 }
 
-/// Whom to ask, and how to show the answer.
-#[derive(Clone, Debug, Args)]
-pub(super) struct Asking {
-    /// The node to ask, where it serves HTTP; any node of the cluster will do
-    #[arg(long, value_name = "HOST:PORT", env = "GRITMESH_NODE", default_value = "127.0.0.1:8080")]
-    pub(super) node: String,
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigVerb {
+    /// Tell whether the settings of a file and of the variables can be used, without starting anything
+    #[command(
+        after_help = "Examples:\n  gritmesh config check --config node.toml\n  gritmesh config check --config node.toml -o json"
+    )]
+    Check(CheckArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// A TOML file with settings
+    #[arg(long, value_name = "FILE", env = "GRITMESH_CONFIG")]
+    pub(super) config: Option<PathBuf>,
     /// How to print the result
     #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT", default_value_t)]
     pub(super) format: Format,
-}
-
-impl Asking {
-    pub(super) fn ask(&self) -> Ask {
-        self.ask_within(ASK_TIME_MAX)
-    }
-
-    pub(super) fn ask_within(&self, timeout: Duration) -> Ask {
-        Ask::new(&self.node, timeout)
-    }
 }
 
 #[derive(Debug, Args)]
@@ -267,13 +269,15 @@ pub(super) struct DevArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each argument is read as JSON, and taken as a text if it is none. Write -- before texts that begin with a dash.
+Each argument is read as JSON, and taken as a text if it is none. A text of digits alone takes quotes that the shell
+leaves: '\"1002\"'. Write -- before texts that begin with a dash.
 
 Examples:
   gritmesh call counter/alice add 5
   gritmesh call account/alice transfer bob 30 --timeout 2s
   gritmesh call echo/x echo '{\"a\": [1, 2]}'
   gritmesh call acme:counter/alice get -o json --node 127.0.0.1:8081
+  gritmesh call counter/alice get --node 127.0.0.1:8080,127.0.0.1:8081
   gritmesh call account/alice deposit 5 --tenant acme --key invoice-17")]
 pub(super) struct CallArguments {
     #[command(flatten)]
@@ -294,13 +298,17 @@ A delayed message waits in the memory of the node that took it, and is gone if t
 
 Examples:
   gritmesh send counter/alice add 5
-  gritmesh send counter/alice add 5 --delay 10s")]
+  gritmesh send counter/alice add 5 --delay 10s
+  gritmesh send counter/alice add 5 --key invoice-17")]
 pub(super) struct SendArguments {
     #[command(flatten)]
     pub(super) message: MessageArguments,
     /// How long the message waits before it goes
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) delay: Option<Duration>,
+    /// A text by which a durable actor knows this message again for a day: it runs once, however often it is sent
+    #[arg(long, value_name = "TEXT", value_parser = printable)]
+    pub(super) key: Option<String>,
     #[command(flatten)]
     pub(super) asking: Asking,
 }
@@ -332,9 +340,6 @@ pub(super) struct DrainArguments {
     /// Wait until it has handed over everything, and show how far it is
     #[arg(long)]
     pub(super) wait: bool,
-    /// The node's token, if it has one
-    #[arg(long, value_name = "TEXT|@FILE", env = "GRITMESH_TOKEN", hide_env_values = true, value_parser = confidential)]
-    pub(super) token: Option<Confidential>,
     #[command(flatten)]
     pub(super) asking: Asking,
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::arguments::{CallArguments, MessageArguments, SendArguments};
 use super::output::{Failed, Output};
-use crate::ask::encoded;
+use crate::ask::{Refusal, encoded};
 
 /// What an answer may take beyond the call's own time before the node itself is given up.
 const SLACK: Duration = Duration::from_secs(5);
@@ -22,24 +22,22 @@ pub(super) fn call(arguments: CallArguments, output: &Output) -> Result<(), Fail
     if let Some(timeout) = timeout {
         path += &format!("?timeout={}", encoded(&humantime::format_duration(timeout).to_string()));
     }
-    let ask = asking
-        .ask_within(timeout.map_or(CALL_TIME_MAX, |timeout| timeout + SLACK))
-        .with_tenant(address.tenant())
-        .with_key(key);
-    let answer = ask.post(&path, &values(&message))?;
+    let ask = asking.ask_within(timeout.map_or(CALL_TIME_MAX, |timeout| timeout.saturating_add(SLACK)))?;
+    let ask = ask.with_tenant(address.tenant()).with_key(key);
+    let answer = ask.post(&path, &values(&message)).map_err(|refusal| explained(refusal, &message))?;
     output.json(&answer);
     Ok(())
 }
 
 pub(super) fn send(arguments: SendArguments, output: &Output) -> Result<(), Failed> {
-    let SendArguments { message, delay, asking } = arguments;
+    let SendArguments { message, delay, key, asking } = arguments;
     let address = message.subject.address()?;
     let mut path = path("send", &address, &message.method);
     if let Some(delay) = delay {
         path += &format!("?delay={}", encoded(&humantime::format_duration(delay).to_string()));
     }
-    let ask = asking.ask().with_tenant(address.tenant());
-    let accepted = ask.post(&path, &values(&message))?;
+    let ask = asking.ask()?.with_tenant(address.tenant()).with_key(key);
+    let accepted = ask.post(&path, &values(&message)).map_err(|refusal| explained(refusal, &message))?;
     match output.is_json() {
         true => output.json(&accepted),
         false => output.line("accepted"),
@@ -53,6 +51,30 @@ pub(super) fn path(verb: &str, address: &ActorAddress, method: &str) -> String {
 
 /// Each argument is JSON, or a text if it is none.
 pub(super) fn values(message: &MessageArguments) -> Value {
-    let value = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
-    message.arguments.iter().map(value).collect()
+    message.arguments.iter().map(|text| value(text)).collect()
+}
+
+fn value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+/// What the node numbers the arguments by, in the detail of `bad_arguments`.
+const ARGUMENT: &str = "argument ";
+
+/// Says how an argument is to be typed that was read as something else than a text, if it is the one that does not fit.
+fn explained(refusal: Refusal, message: &MessageArguments) -> Failed {
+    let hint = (refusal.code() == "bad_arguments").then(|| quoting(refusal.detail(), message)).flatten();
+    Failed::Refused(refusal, hint)
+}
+
+fn quoting(detail: &str, message: &MessageArguments) -> Option<String> {
+    let (_, rest) = detail.rsplit_once(ARGUMENT)?;
+    let number: usize = rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    let typed = message.arguments.get(number.checked_sub(1)?)?;
+    let kind = match value(typed) {
+        Value::Number(_) => "a number",
+        Value::Bool(_) | Value::Null => "a JSON word",
+        Value::String(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    Some(format!("`{typed}` is read as {kind}; where a text is wanted, type '\"{typed}\"'"))
 }

@@ -6,39 +6,40 @@ use serde_json::Value;
 
 use super::arguments::{Asking, WhereArguments};
 use super::output::{Failed, Output, cell};
+use super::printable::one_row;
 use crate::ask::{Ask, Refusal, encoded};
 
 /// Digits of a node's id in tables.
 const ID_DIGITS: usize = 8;
 
 pub(super) fn status(asking: &Asking, output: &Output) -> Result<(), Failed> {
-    let (value, status) = read::<ClusterStatus>(&asking.ask(), "/v1/cluster")?;
+    let (value, status) = read::<ClusterStatus>(&asking.ask()?, "/v1/cluster")?;
     if output.is_json() {
         output.json(&value);
         return Ok(());
     }
     let ready = match status.readiness.ready {
         true => "ready".to_owned(),
-        false => format!("not ready, waits for {}", status.readiness.waits_for.join("; ")),
+        false => format!("not ready, waits for {}", one_row(&status.readiness.waits_for.join("; "))),
     };
     let alive = status.members.iter().filter(|member| is_up(member)).count();
     output.line(&format!(
         "cluster  {}\nasked    {}, {ready}\nmembers  {alive} of {} up\nshards   {} of {} led\n",
-        status.cluster_id.as_deref().unwrap_or("none yet"),
-        status.name,
+        one_row(status.cluster_id.as_deref().unwrap_or("none yet")),
+        one_row(&status.name),
         status.members.len(),
         status.shards_led,
         status.shards,
     ));
     print_members(&status.members, output);
     for note in &status.readiness.notes {
-        output.line(&format!("\nnote: {note}"));
+        output.line(&format!("\nnote: {}", one_row(note)));
     }
     Ok(())
 }
 
 pub(super) fn nodes(asking: &Asking, output: &Output) -> Result<(), Failed> {
-    let (value, status) = read::<ClusterStatus>(&asking.ask(), "/v1/cluster")?;
+    let (value, status) = read::<ClusterStatus>(&asking.ask()?, "/v1/cluster")?;
     match output.is_json() {
         true => output.json(&value["members"]),
         false => print_members(&status.members, output),
@@ -66,7 +67,7 @@ fn print_members(members: &[NodeStatus], output: &Output) {
 }
 
 pub(super) fn shards(asking: &Asking, output: &Output) -> Result<(), Failed> {
-    let (value, shards) = read::<Vec<ShardStatus>>(&asking.ask(), "/v1/shards")?;
+    let (value, shards) = read::<Vec<ShardStatus>>(&asking.ask()?, "/v1/shards")?;
     if output.is_json() {
         output.json(&value);
         return Ok(());
@@ -104,7 +105,7 @@ pub(super) fn shards(asking: &Asking, output: &Output) -> Result<(), Failed> {
 pub(super) fn locate(arguments: &WhereArguments, output: &Output) -> Result<(), Failed> {
     let address = arguments.subject.address()?;
     let path = format!("/v1/where/{}/{}", encoded(address.actor_type()), encoded(address.id()));
-    let ask = arguments.asking.ask().with_tenant(address.tenant());
+    let ask = arguments.asking.ask()?.with_tenant(address.tenant());
     let (value, location) = read::<Location>(&ask, &path)?;
     if output.is_json() {
         output.json(&value);
@@ -117,7 +118,7 @@ pub(super) fn locate(arguments: &WhereArguments, output: &Output) -> Result<(), 
     };
     output.line(&format!(
         "actor      {address}\nnode       {}\nid         {}\nhttp       {}\nshard      {} (epoch {})\ntoken      {}\nin memory  {memory}",
-        location.name,
+        one_row(&location.name),
         location.node_id,
         location.http_address.as_deref().unwrap_or("-"),
         location.shard,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -40,8 +41,12 @@ pub(super) fn run(
                 http: format!("127.0.0.1:{}", http_port(arguments.http_base, index)?),
                 seeds: nodes.first().map(|first| first.peer_address().to_string()).into_iter().collect(),
                 name,
-                // They all stop together, so there is nobody to hand over to.
-                timeouts: Timeouts { drain: std::time::Duration::ZERO, ..Timeouts::default() },
+                // They all stop together, so there is nobody to hand over to, and nowhere else to send a request.
+                timeouts: Timeouts {
+                    drain: Duration::ZERO,
+                    lame_duck: Duration::ZERO,
+                    ..Timeouts::default()
+                },
                 ..Settings::default()
             };
             let builder = NodeBuilder::new().settings(settings).open_files(open_files);
@@ -86,7 +91,7 @@ fn announce(nodes: &[Node], output: &Output, program: &str) {
                 "http_url": http(node),
             })
         });
-        return output.line(&json!({ "ready": true, "nodes": list.collect::<Vec<_>>() }).to_string());
+        return output.json_line(&json!({ "ready": true, "nodes": list.collect::<Vec<_>>() }));
     }
     let rows =
         nodes.iter().map(|node| [node.info().name.clone(), http(node), node.peer_address().to_string()]);

@@ -10,22 +10,16 @@ use super::cluster::{is_up, read};
 use super::output::{Failed, Output};
 use crate::ask::{Ask, Refusal};
 
-/// How long one question may take.
-const ASK_TIME_MAX: Duration = Duration::from_secs(10);
-
 /// How often the node is asked how far it is.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
 
 pub(super) fn run(arguments: &DrainArguments, output: &Output) -> Result<(), Failed> {
-    let (_, status) = read::<ClusterStatus>(&arguments.asking.ask(), "/v1/cluster")?;
+    let (_, status) = read::<ClusterStatus>(&arguments.asking.ask()?, "/v1/cluster")?;
     let member = find(&status.members, &arguments.target)?;
     let Some(address) = &member.http_address else {
         return Err(Failed::Broken(format!("{} serves no HTTP and cannot be asked", member.name)));
     };
-    let token = arguments.token.as_ref().map(|token| token.reveal());
-    let token =
-        token.transpose().map_err(|error| Failed::Unusable(format!("cannot read the token: {error}")))?;
-    let ask = Ask::new(address, ASK_TIME_MAX).with_token(token.flatten());
+    let ask = arguments.asking.ask_at(address)?;
     let others = status
         .members
         .iter()

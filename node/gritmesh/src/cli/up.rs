@@ -56,7 +56,7 @@ async fn serve(builder: NodeBuilder, output: &Output, mut reloading: Reloading<'
             () = &mut ready => {}
         }
     }
-    output.note("stopping: handing over shards and saying goodbye; signal again to stop at once");
+    output.note("stopping: sending clients elsewhere, handing over shards, saying goodbye; signal again to stop at once");
     signals.stop(std::slice::from_ref(&node)).await;
     Ok(())
 }
@@ -98,17 +98,14 @@ fn announce(node: &Node, output: &Output) {
     let cluster = node.status().cluster_id;
     let http = node.http_address().map(|address| format!("http://{address}"));
     if output.is_json() {
-        return output.line(
-            &json!({
-                "name": info.name,
-                "node_id": info.node_id.to_string(),
-                "peer_address": node.peer_address().to_string(),
-                "http_url": http,
-                "cluster_id": cluster,
-                "ready": false,
-            })
-            .to_string(),
-        );
+        return output.json_line(&json!({
+            "name": info.name,
+            "node_id": info.node_id.to_string(),
+            "peer_address": node.peer_address().to_string(),
+            "http_url": http,
+            "cluster_id": cluster,
+            "ready": false,
+        }));
     }
     output.line(&format!(
         "node     {}\nid       {}\npeers    {}\nhttp     {}\ncluster  {}",
@@ -136,7 +133,7 @@ async fn announce_ready(node: &Node, output: &Output) {
     let active = node.view().active().count();
     let cluster = status.cluster_id.unwrap_or_default();
     if output.is_json() {
-        output.line(&json!({ "ready": true, "cluster_id": cluster, "nodes": active }).to_string());
+        output.json_line(&json!({ "ready": true, "cluster_id": cluster, "nodes": active }));
     } else {
         let took_s = started.elapsed().as_secs_f64();
         output.line(&format!("ready    after {took_s:.1} s, in cluster {cluster}, {active} node(s)"));

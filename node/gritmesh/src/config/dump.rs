@@ -94,11 +94,13 @@ impl Settings {
         format!(
             "\n# Durations: \"500ms\", \"30s\", \"5m\", \"1h 30m\".\n[timeouts]\n\
              # How long a call may take whose caller sets no deadline.\ncall = {}\n\
+             # How long a node that stops goes on taking requests, unless no connection is open.\nlame_duck = {}\n\
              # How long a node that stops may take to hand over its shards; \"0s\" does not try.\ndrain = {}\n\
              # How long stopping may take altogether.\nshutdown = {}\n\
              # How long a node that may found a cluster waits to hear of one.\nfound_after = {}\n\
              # How long answers under an idempotency key are kept, at least a minute.\nanswers_kept = {}\n",
             text(times.call),
+            text(times.lame_duck),
             text(times.drain),
             text(times.shutdown),
             text(times.found_after),

@@ -9,7 +9,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
 use super::services::is_of_service;
-use super::{LogFormat, Settings};
+use super::{LogFormat, RangeError, Settings};
 
 /// What stands before every variable of the environment that is a setting.
 const PREFIX: &str = "GRITMESH_";
@@ -86,7 +86,7 @@ impl Layers {
     /// The settings that result.
     ///
     /// # Errors
-    /// If the file cannot be read, a key is unknown, or a value does not fit.
+    /// If the file cannot be read, a key is unknown, or a value does not fit or is out of range.
     pub fn load(self) -> Result<Settings, ConfigError> {
         let mut figment = Figment::new();
         if let Some(path) = &self.file {
@@ -102,9 +102,19 @@ impl Layers {
         for (key, value) in self.flags {
             figment = figment.merge(One { name: format!("flag --{}", key.replace('_', "-")), key, value });
         }
-        figment.extract().map_err(|error| ConfigError::bad(&figment, error))
+        let settings: Settings = figment.extract().map_err(|error| ConfigError::bad(&figment, error))?;
+        match settings.check() {
+            Ok(()) => Ok(settings),
+            Err(error) => {
+                let place = figment.find_metadata(error.key).map(|metadata| metadata.name.to_string());
+                Err(ConfigError::Range { place: place.unwrap_or_else(|| UNPLACED.into()), error })
+            }
+        }
     }
 }
+
+/// A place that is not known.
+const UNPLACED: &str = "configuration";
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +135,14 @@ pub enum ConfigError {
         /// What is wrong, with the key.
         reason: String,
     },
+    /// A value is out of the range of its setting.
+    #[error("{place}: {error}")]
+    Range {
+        /// The layer that it stands in.
+        place: String,
+        /// Which one, and what it may be.
+        error: RangeError,
+    },
 }
 
 impl ConfigError {
@@ -143,7 +161,7 @@ impl ConfigError {
         let key = path.join(".");
         let by_key = || figment.find_metadata(&key).map(|metadata| metadata.name.to_string());
         let by_error = || error.metadata.as_ref().map(|metadata| metadata.name.to_string());
-        let place = by_key().or_else(by_error).unwrap_or_else(|| "configuration".into());
+        let place = by_key().or_else(by_error).unwrap_or_else(|| UNPLACED.into());
         let reason = if key.is_empty() { what } else { format!("`{key}`: {what}") };
         Self::Bad { place, reason }
     }

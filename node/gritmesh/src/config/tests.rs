@@ -73,6 +73,31 @@ fn wrong_values_are_named_with_their_place() {
     assert!(text.contains("cannot read the configuration file no/such/file.toml"), "{text}");
 }
 
+#[test]
+fn values_out_of_range_are_named_with_what_is_allowed() {
+    let error = |layers: Layers| layers.load().unwrap_err().to_string();
+    let file = toml("[limits]\nhttp_requests = 0\n");
+    let text = error(Layers::new().file(Some(file.path())));
+    assert!(text.starts_with("file "), "{text}");
+    assert!(text.ends_with("`limits.http_requests` is 0: 1 to 1000000 are allowed"), "{text}");
+    for (key, value, says) in [
+        ("timeouts.call", "0s", "`timeouts.call` is 0s: 1ms to 1day are allowed"),
+        ("timeouts.call", "2days", "1ms to 1day"),
+        ("timeouts.shutdown", "0s", "`timeouts.shutdown` is 0s"),
+        ("timeouts.lame_duck", "2h", "0s to 1h"),
+        ("timeouts.answers_kept", "1s", "`timeouts.answers_kept` is 1s: 1m to 1year"),
+        ("limits.memory", "1MiB", "`limits.memory` is 1MiB: 16MiB to "),
+        ("engines", "1000000", "`engines` is 1000000: 0 to 64"),
+        ("shards", "0", "`shards` is 0: 1 to "),
+    ] {
+        let text = error(Layers::new().flag(key, Some(value)));
+        assert!(text.starts_with("flag --") && text.contains(says), "{text}");
+    }
+    for (key, value) in [("timeouts.drain", "0s"), ("timeouts.lame_duck", "0s"), ("limits.memory", "off")] {
+        assert!(Layers::new().flag(key, Some(value)).load().is_ok(), "{key}");
+    }
+}
+
 use std::path::Path;
 
 #[test]

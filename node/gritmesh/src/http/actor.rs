@@ -53,6 +53,10 @@ impl FromRequestParts<Shared> for Subject {
         let Path((actor_type, id)) = path.map_err(bad_path)?;
         let address = address(&parts.headers, &actor_type, &id)?;
         refuse_unknown_type(&face.core, &actor_type)?;
+        if face.volatile.contains(&actor_type) {
+            let detail = format!("`{actor_type}` is volatile: it keeps no history and cannot be paused");
+            return Err(Problem::new(HttpCode::NotSupported, detail));
+        }
         Ok(Self(address))
     }
 }

@@ -13,7 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::surplus::Surplus;
 use super::{Setup, router};
@@ -27,6 +27,10 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long requests may take to finish when the server closes.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// How long no connection must have been open for the server to count as left alone. Clients that make one for each
+/// request have none most of the time.
+const QUIET_TIME: Duration = Duration::from_millis(500);
+
 /// The pause after the operating system refused a connection, as it does when it runs out of files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -35,13 +39,46 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
+    open: watch::Receiver<Open>,
     ended: watch::Receiver<()>,
     accepting: AbortHandle,
+}
+
+/// How many connections are open, and since when.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    connections: usize,
+    since: Instant,
+}
+
+impl Open {
+    fn now(connections: usize) -> Self {
+        Self { connections, since: Instant::now() }
+    }
 }
 
 impl Server {
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Waits until nobody has had a connection for a moment.
+    pub(crate) async fn left_alone(&self) {
+        let mut open = self.open.clone();
+        loop {
+            let now = *open.borrow_and_update();
+            let quiet = async {
+                match now.connections {
+                    0 => sleep_until(now.since + QUIET_TIME).await,
+                    _ => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = open.changed() => if changed.is_err() { return },
+                () = quiet => return,
+            }
+        }
     }
 
     /// Takes no more connections, and waits until the requests at hand are answered or `end` has come.
@@ -64,14 +101,15 @@ impl Drop for Server {
 pub(crate) fn serve(listener: TcpListener, address: SocketAddr, setup: Setup) -> Server {
     let (stop, stopped) = watch::channel(false);
     let (running, ended) = watch::channel(());
+    let (count, open) = watch::channel(Open::now(0));
     let connections_max = setup.connections_max;
     let (router, face) = router(setup);
     let accepting = tokio::spawn(async move {
         let surplus = Surplus::new(face, connections_max).await;
-        accept(listener, router, connections_max, surplus, stopped).await;
+        accept(listener, router, connections_max, surplus, stopped, &count).await;
         drop(running);
     });
-    Server { address, stop, ended, accepting: accepting.abort_handle() }
+    Server { address, stop, open, ended, accepting: accepting.abort_handle() }
 }
 
 async fn accept(
@@ -80,6 +118,7 @@ async fn accept(
     connections_max: usize,
     mut surplus: Surplus,
     mut stopped: watch::Receiver<bool>,
+    count: &watch::Sender<Open>,
 ) {
     // The set cuts its connections when this task ends or is aborted.
     let mut connections = JoinSet::new();
@@ -89,7 +128,10 @@ async fn accept(
         let accepted = tokio::select! {
             biased;
             _ = stopped.changed() => break,
-            Some(_) = connections.join_next() => continue,
+            Some(_) = connections.join_next() => {
+                count.send_replace(Open::now(connections.len()));
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -111,6 +153,7 @@ async fn accept(
                 tracing::debug!(%peer, %error, "an HTTP connection ended early");
             }
         });
+        count.send_replace(Open::now(connections.len()));
     }
     drop(listener);
     if timeout(CLOSE_TIME_MAX, graceful.shutdown()).await.is_err() {

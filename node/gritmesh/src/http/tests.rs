@@ -6,6 +6,7 @@ mod calls;
 mod dead_letters;
 mod documented;
 mod fuzz;
+mod stopping;
 mod strangers;
 mod views;
 

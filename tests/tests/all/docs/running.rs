@@ -39,6 +39,11 @@ const WAYS: &[(&str, Way)] = &[
     ("gritmesh send", Way::Typed),
     ("gritmesh cluster", Way::Typed),
     ("gritmesh node", Way::Typed),
+    (
+        "gritmesh node ls --node https://mesh.example.org",
+        Way::Parsed("the proxy is the reader's; `real::command_line` speaks https with one"),
+    ),
+    ("gritmesh config check", Way::Typed),
     ("gritmesh shard", Way::Typed),
     ("gritmesh actor", Way::Typed),
     (

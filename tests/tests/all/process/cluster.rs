@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use super::{Ports, Process, Web, gritmesh, until, until_equal};
 
+/// How long nodes of tests wait for clients to go away before they stop. Tests keep connections open, and mind nothing.
+const LAME_DUCK: &str = "100ms";
+
 /// A command that starts one node, by another program if one is given.
 fn up(by: &[String], data: &Path, listen: &str, http: &str) -> Command {
     let mut command = match by {
@@ -30,6 +33,8 @@ pub(crate) struct Node {
     pub(crate) data: PathBuf,
     pub(crate) peers: String,
     pub(crate) web: Web,
+    /// `timeouts.lame_duck`; the default one if it is `None`.
+    pub(crate) lame_duck: Option<&'static str>,
     flags: Vec<String>,
     by: Vec<String>,
     folder: PathBuf,
@@ -44,6 +49,7 @@ impl Node {
             data: folder.join(name),
             peers: ports.address(),
             web: Web::new(&ports.address()),
+            lame_duck: Some(LAME_DUCK),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             by: Vec::new(),
             folder: folder.to_owned(),
@@ -62,6 +68,7 @@ impl Node {
         self.starts += 1;
         let mut command = up(&self.by, &self.data, &self.peers, self.web.address());
         command.args(["--name", &self.name]).args(&self.flags);
+        command.envs(self.lame_duck.map(|lame_duck| ("GRITMESH_TIMEOUTS__LAME_DUCK", lame_duck)));
         let output = format!("{}-{}", self.name, self.starts);
         self.process = Some(Process::start(&mut command, &self.folder, &output));
     }

@@ -33,8 +33,8 @@ fn order(
     arguments: &LetterArguments,
     verb: &str,
 ) -> Result<(gritmesh_runtime::ActorAddress, serde_json::Value), Failed> {
-    let LetterArguments { order, sender, sequence } = arguments;
-    give(order, verb, &json!({ "sender": sender, "sequence": sequence }))
+    let LetterArguments { subject, sender, sequence } = arguments;
+    give(subject, verb, &json!({ "sender": sender, "sequence": sequence }))
 }
 
 fn list(arguments: &SubjectArguments, output: &Output) -> Result<(), Failed> {

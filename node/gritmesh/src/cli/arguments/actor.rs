@@ -3,10 +3,8 @@
 use clap::{Args, Subcommand};
 use gritmesh_runtime::{ActorAddress, DEFAULT_TENANT};
 
-use super::{Asking, confidential};
-use crate::ask::Ask;
+use super::Asking;
 use crate::cli::output::{Failed, Format};
-use crate::config::Confidential;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ActorVerb {
@@ -37,7 +35,7 @@ pub(in crate::cli) enum ActorVerb {
     Pause(PauseArguments),
     /// Let an actor go on that was paused
     #[command(after_help = "Examples:\n  gritmesh actor resume account/alice")]
-    Resume(OrderArguments),
+    Resume(SubjectArguments),
     /// Messages that an actor could not read
     #[command(
         subcommand,
@@ -56,11 +54,12 @@ impl ActorVerb {
             Self::Log(arguments) => arguments.subject.asking.format,
             Self::Show(arguments) => arguments.subject.asking.format,
             Self::Verify(arguments) => arguments.subject.asking.format,
-            Self::Pause(arguments) => arguments.order.subject.asking.format,
-            Self::Resume(arguments) => arguments.subject.asking.format,
-            Self::Letters(LettersVerb::Ls(arguments)) | Self::Outbox(arguments) => arguments.asking.format,
+            Self::Pause(arguments) => arguments.subject.asking.format,
+            Self::Letters(LettersVerb::Ls(arguments)) | Self::Outbox(arguments) | Self::Resume(arguments) => {
+                arguments.asking.format
+            }
             Self::Letters(LettersVerb::Replay(arguments) | LettersVerb::Drop(arguments)) => {
-                arguments.order.subject.asking.format
+                arguments.subject.asking.format
             }
         }
     }
@@ -141,29 +140,10 @@ pub(in crate::cli) struct VerifyArguments {
     pub(in crate::cli) limit: Option<u64>,
 }
 
-/// An order, which only those may give who look after the node.
-#[derive(Debug, Args)]
-pub(in crate::cli) struct OrderArguments {
-    #[command(flatten)]
-    pub(in crate::cli) subject: SubjectArguments,
-    /// The node's token, if it has one
-    #[arg(long, value_name = "TEXT|@FILE", env = "GRITMESH_TOKEN", hide_env_values = true, value_parser = confidential)]
-    token: Option<Confidential>,
-}
-
-impl OrderArguments {
-    /// The node, asked with the token.
-    pub(in crate::cli) fn ask(&self) -> Result<Ask, Failed> {
-        let token = self.token.as_ref().map(|token| token.reveal()).transpose();
-        let token = token.map_err(|error| Failed::Unusable(format!("cannot read the token: {error}")))?;
-        Ok(self.subject.asking.ask().with_token(token.flatten()))
-    }
-}
-
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PauseArguments {
     #[command(flatten)]
-    pub(in crate::cli) order: OrderArguments,
+    pub(in crate::cli) subject: SubjectArguments,
     /// Why; every caller is told
     pub(in crate::cli) reason: Option<String>,
 }
@@ -171,7 +151,7 @@ pub(in crate::cli) struct PauseArguments {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LetterArguments {
     #[command(flatten)]
-    pub(in crate::cli) order: OrderArguments,
+    pub(in crate::cli) subject: SubjectArguments,
     /// Who sent the message
     pub(in crate::cli) sender: String,
     /// Its number among those from there

@@ -1,0 +1,86 @@
+//! Which values a setting may have. What no node can work with is refused before one is started.
+
+use std::fmt;
+use std::time::Duration;
+
+use gritmesh_core::{ANSWERS_KEPT_MIN, ENGINES_MAX, SHARDS_MAX};
+
+use super::{MemoryLimit, Settings, Size};
+
+const ZERO: Duration = Duration::ZERO;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Answers kept for longer only fill the disks.
+const ANSWERS_KEPT_MAX: Duration = Duration::from_secs(31_557_600);
+/// Connections of one node that are served at once are fewer.
+const HTTP_REQUESTS_MAX: usize = 1_000_000;
+/// A node that does nothing uses as much; no machine has more.
+const MEMORY_MIN: Size = Size(16 << 20);
+const MEMORY_MAX: Size = Size(1 << 50);
+
+/// A value outside of the range of its setting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` is {value}: {least} to {most} are allowed")]
+pub struct RangeError {
+    /// The setting.
+    pub key: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// Its lowest value.
+    pub least: String,
+    /// Its highest value.
+    pub most: String,
+}
+
+impl Settings {
+    /// Whether every value lies in the range of its setting.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn check(&self) -> Result<(), RangeError> {
+        let (times, limits) = (&self.timeouts, &self.limits);
+        within("engines", self.engines, 0, ENGINES_MAX)?;
+        within("shards", self.shards, 1, SHARDS_MAX as u32)?;
+        for (key, value, least, most) in [
+            ("timeouts.call", times.call, MILLISECOND, DAY),
+            ("timeouts.drain", times.drain, ZERO, DAY),
+            ("timeouts.lame_duck", times.lame_duck, ZERO, HOUR),
+            ("timeouts.shutdown", times.shutdown, MILLISECOND, DAY),
+            ("timeouts.found_after", times.found_after, ZERO, HOUR),
+            ("timeouts.answers_kept", times.answers_kept, ANSWERS_KEPT_MIN, ANSWERS_KEPT_MAX),
+        ] {
+            within(key, Time(value), Time(least), Time(most))?;
+        }
+        within("limits.http_requests", limits.http_requests, 1, HTTP_REQUESTS_MAX)?;
+        match limits.memory {
+            MemoryLimit::Bytes(bytes) => within("limits.memory", bytes, MEMORY_MIN, MEMORY_MAX),
+            MemoryLimit::Detected | MemoryLimit::Off => Ok(()),
+        }
+    }
+}
+
+fn within<T: PartialOrd + fmt::Display>(
+    key: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), RangeError> {
+    match least <= value && value <= most {
+        true => Ok(()),
+        false => {
+            let [value, least, most] = [value, least, most].map(|value| value.to_string());
+            Err(RangeError { key, value, least, most })
+        }
+    }
+}
+
+/// A time as people write it.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Time(Duration);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
