@@ -115,7 +115,19 @@ impl<A: Handler<M>, M: Message> Future for CallFuture<'_, A, M> {
     type Output = Outcome<M>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Outcome<M>> {
-        let this = self.get_mut();
+        match self.get_mut().poll_call(cx) {
+            // It may run once more: a query changes nothing.
+            Poll::Ready(Err(CallError::Unknown { detail })) if M::QUERY => {
+                Poll::Ready(Err(CallError::NoAnswer { detail }))
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+impl<A: Handler<M>, M: Message> CallFuture<'_, A, M> {
+    fn poll_call(&mut self, cx: &mut TaskContext<'_>) -> Poll<Outcome<M>> {
+        let this = self;
         loop {
             let started = match &mut this.stage {
                 Stage::Start(asked) => {

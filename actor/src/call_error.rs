@@ -27,6 +27,12 @@ pub enum CallError<E = NoError> {
         /// What happened.
         detail: String,
     },
+    /// The call is a query whose answer did not come. It may have run, and changed nothing; it may be tried again.
+    #[error("no answer: {detail}")]
+    NoAnswer {
+        /// What happened.
+        detail: String,
+    },
     /// A queue on the way was full; the call did not run.
     #[error("overloaded: {detail}")]
     Overloaded {
@@ -72,6 +78,7 @@ impl<E> CallError<E> {
             Self::Failed(_) => FailureCode::ActorError,
             Self::NotDelivered { .. } => FailureCode::NotDelivered,
             Self::Unknown { .. } => FailureCode::Unknown,
+            Self::NoAnswer { .. } => FailureCode::NoAnswer,
             Self::Overloaded { .. } => FailureCode::Overloaded,
             Self::Deadlock { .. } => FailureCode::Deadlock,
             Self::Refused { code, .. } | Self::AnswerLost { code, .. } => *code,
@@ -95,6 +102,7 @@ impl<E: fmt::Display> CallError<E> {
             }
             Self::NotDelivered { detail }
             | Self::Unknown { detail }
+            | Self::NoAnswer { detail }
             | Self::Deadlock { cycle: detail }
             | Self::Refused { detail, .. }
             | Self::Panicked { detail }
@@ -110,6 +118,7 @@ impl<E> From<Failure> for CallError<E> {
         match code {
             FailureCode::NotDelivered => Self::NotDelivered { detail },
             FailureCode::Unknown => Self::Unknown { detail },
+            FailureCode::NoAnswer => Self::NoAnswer { detail },
             FailureCode::Overloaded => {
                 Self::Overloaded { detail, retry_after: Duration::from_millis(u64::from(retry_after_ms)) }
             }

@@ -4,10 +4,13 @@
 //! any value can be shown as JSON.
 
 mod misfit;
+mod numbers;
 
 use rmp_serde::decode::Error as ReadError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+pub use numbers::read_json;
 
 /// A value that cannot be written or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,7 +116,7 @@ pub fn arguments_from_json(json: &[u8]) -> Result<Vec<u8>, CodecError> {
     if json.iter().all(u8::is_ascii_whitespace) {
         return Ok(encode_no_arguments());
     }
-    match serde_json::from_slice(json).map_err(CodecError::new)? {
+    match read_json(json)? {
         serde_json::Value::Array(arguments) => encode(&arguments),
         single => encode(&[single]),
     }

@@ -139,6 +139,9 @@ pub trait ActorType: Send + Sync {
     /// What a call would be refused with.
     fn check(&self, method: &str, arguments: &[u8]) -> Result<(), Failure>;
 
+    /// Whether it has the method, and that only reads.
+    fn is_query(&self, method: &str) -> bool;
+
     /// A new activation, which still has to be started.
     fn create(&self, address: ActorAddress, token: Token, host: Arc<dyn Host>) -> Arc<dyn AnyActivation>;
 }
@@ -152,6 +155,10 @@ impl<A: Actor> ActorType for TypeOf<A> {
 
     fn check(&self, method: &str, arguments: &[u8]) -> Result<(), Failure> {
         (self.0.method(method)?.check)(arguments)
+    }
+
+    fn is_query(&self, method: &str) -> bool {
+        self.0.method(method).is_ok_and(Method::is_query)
     }
 
     fn create(&self, address: ActorAddress, token: Token, host: Arc<dyn Host>) -> Arc<dyn AnyActivation> {

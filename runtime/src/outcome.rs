@@ -61,11 +61,13 @@ pub enum FailureCode {
     Paused,
     /// A message between durable actors came before one that was sent earlier; it did not run, and comes again.
     Early,
+    /// The call is a query whose answer did not come. It may have run, and changed nothing; it may be tried again.
+    NoAnswer,
 }
 
 impl FailureCode {
     /// Every code, for tables and documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NotDelivered,
         Self::Unknown,
         Self::Overloaded,
@@ -83,6 +85,7 @@ impl FailureCode {
         Self::DiskFull,
         Self::Paused,
         Self::Early,
+        Self::NoAnswer,
     ];
 
     /// The code as it stands in problem documents, logs and metrics. Never changes.
@@ -105,6 +108,7 @@ impl FailureCode {
             Self::DiskFull => "disk_full",
             Self::Paused => "paused",
             Self::Early => "early",
+            Self::NoAnswer => "no_answer",
         }
     }
 
@@ -123,7 +127,26 @@ impl FailureCode {
             | Self::DiskFull
             | Self::Paused
             | Self::Early => true,
-            Self::Unknown | Self::TooLarge | Self::Panicked | Self::ActorError | Self::BadAnswer => false,
+            Self::Unknown
+            | Self::TooLarge
+            | Self::Panicked
+            | Self::ActorError
+            | Self::BadAnswer
+            | Self::NoAnswer => false,
+        }
+    }
+
+    /// Whether the call surely changed nothing, so that trying again cannot change it twice.
+    pub const fn surely_changed_nothing(self) -> bool {
+        self.surely_not_run() || matches!(self, Self::NoAnswer)
+    }
+
+    /// What the code means for a query, which changes nothing however often it runs.
+    #[must_use]
+    pub const fn of_query(self) -> Self {
+        match self {
+            Self::Unknown => Self::NoAnswer,
+            other => other,
         }
     }
 }

@@ -45,6 +45,11 @@ pub const DROP_LETTER: &str = "$drop_letter";
 /// A message that the actor sent. Arguments: its id.
 pub const SENT: &str = "$sent";
 
+/// Whether it only asks. The others are orders.
+pub(crate) fn is_question(method: &str) -> bool {
+    [LOG, SHOW, VERIFY, LETTERS, OUTBOX, PAUSED, SENT].contains(&method)
+}
+
 /// Steps that one answer may look at to find a message. A message whose letter is older than that is looked for in
 /// vain; letters are for people, who come sooner.
 const SENT_STEPS_MAX: usize = 10_000;

@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 #[cfg(test)]
 pub(crate) use bulk::check;
 
-use crate::admin::is_administrative;
+use crate::admin::{self, is_administrative};
 use crate::control::{self, Control};
 use crate::driver::Driver;
 use crate::engine::{self, Engine, Routes};
@@ -196,9 +196,20 @@ impl Node {
     /// How the call ended otherwise.
     pub async fn call_dynamic(&self, call: DynamicCall) -> Result<Vec<u8>, Failure> {
         let (sender, answer) = oneshot::channel();
+        let is_query = self.is_query(&call);
         self.submit_dynamic(call, WireReply::Local(sender), false);
         let stopped = || Failure::new(FailureCode::Unknown, "the node stopped while the call was under way");
-        answer.await.unwrap_or_else(|oneshot::Canceled| Err(stopped()))
+        let answer = answer.await.unwrap_or_else(|oneshot::Canceled| Err(stopped()));
+        answer.map_err(|failure| match is_query {
+            true => Failure { code: failure.code.of_query(), ..failure },
+            false => failure,
+        })
+    }
+
+    /// Whether a call is known to change nothing: by its method, if this node hosts the type.
+    fn is_query(&self, call: &DynamicCall) -> bool {
+        let actor_type = || self.registry.get(call.address.actor_type());
+        admin::is_question(&call.method) || actor_type().is_some_and(|known| known.is_query(&call.method))
     }
 
     /// Refuses a call that is known to be refused before it is made: this node hosts the type, and it has no such

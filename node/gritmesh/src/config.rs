@@ -101,6 +101,9 @@ pub struct Timeouts {
     /// How long a node that may found a cluster waits to hear of one.
     #[serde(deserialize_with = "units::duration")]
     pub found_after: Duration,
+    /// How long an HTTP connection may rest between two requests, and a request's head may take to arrive.
+    #[serde(deserialize_with = "units::duration")]
+    pub keep_alive: Duration,
     /// How long answers under an idempotency key are kept.
     #[serde(deserialize_with = "units::duration")]
     pub answers_kept: Duration,
@@ -150,6 +153,7 @@ impl Default for Timeouts {
             drain: Duration::from_secs(10),
             shutdown: Duration::from_secs(60),
             found_after: Duration::from_secs(3),
+            keep_alive: Duration::from_secs(75),
             answers_kept: Duration::from_secs(24 * 60 * 60),
         }
     }

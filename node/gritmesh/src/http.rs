@@ -13,7 +13,9 @@ mod bodies;
 mod call;
 mod closing;
 mod cluster;
+mod connection;
 mod delayed;
+mod framing;
 mod guard;
 mod health;
 mod letters;
@@ -27,6 +29,7 @@ mod token;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -58,6 +61,8 @@ pub(crate) struct Setup {
     pub(crate) token: Token,
     pub(crate) limits: Limits,
     pub(crate) hosts: Hosts,
+    /// How long a connection may rest.
+    pub(crate) keep_alive: Duration,
     /// Types of this node that keep nothing.
     pub(crate) volatile: BTreeSet<String>,
     /// Connections at once.
@@ -81,7 +86,7 @@ struct Face {
 type Shared = Arc<Face>;
 
 fn router(setup: Setup) -> (Router, Shared) {
-    let Setup { core, peers, token, limits, hosts, volatile, connections_max: _ } = setup;
+    let Setup { core, peers, token, limits, hosts, keep_alive: _, volatile, connections_max: _ } = setup;
     let face = Arc::new(Face {
         core,
         token,

@@ -169,6 +169,7 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
             token: token.clone(),
             limits: settings.limits.clone(),
             hosts,
+            keep_alive: settings.timeouts.keep_alive,
             volatile,
             connections_max: files.http as usize,
         };

@@ -69,7 +69,7 @@ fn a_failure_of_the_store_is_not_an_answer_of_the_handler() {
     world.run(async move { ledger.enter("x".into(), 1).await }).unwrap();
     host.store().fail_reads(Some(Failure::new(FailureCode::Unknown, "a bad sector")));
     let ledger = host.actor::<Ledger>("a");
-    let Err(CallError::Unknown { detail }) = world.run(async move { ledger.entry("x".into()).await }) else {
+    let Err(CallError::NoAnswer { detail }) = world.run(async move { ledger.entry("x".into()).await }) else {
         panic!("it cannot be read")
     };
     assert_eq!(detail, "a bad sector");

@@ -27,10 +27,12 @@ fn a_refused_step_undoes_everything_after_it() {
     host.store().refuse(FailureCode::Unknown);
     world.settle();
     assert_eq!(first.take(), Some(Ok(1)));
-    for undone in [second.take(), third.take(), query.take()] {
+    for undone in [second.take(), third.take()] {
         let Some(Err(CallError::Unknown { detail })) = undone else { panic!("it was refused: {undone:?}") };
         assert_eq!(detail, "the step was refused");
     }
+    let Some(Err(CallError::NoAnswer { detail })) = query.take() else { panic!("it saw what was refused") };
+    assert_eq!(detail, "the step was refused");
     assert_eq!(*host.deactivated.lock().unwrap(), ["ledger/a"]);
     let again = call(8);
     host.store().release();

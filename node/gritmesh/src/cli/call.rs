@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gritmesh_actor::codec;
 use gritmesh_runtime::ActorAddress;
 use serde_json::Value;
 
@@ -49,13 +50,13 @@ pub(super) fn path(verb: &str, address: &ActorAddress, method: &str) -> String {
     format!("/v1/{verb}/{}/{}/{}", encoded(address.actor_type()), encoded(address.id()), encoded(method))
 }
 
-/// Each argument is JSON, or a text if it is none.
+/// Each argument is JSON, or a text if it is none; a text as well what is a number that JSON here cannot hold.
 pub(super) fn values(message: &MessageArguments) -> Value {
     message.arguments.iter().map(|text| value(text)).collect()
 }
 
 fn value(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+    codec::read_json(text.as_bytes()).unwrap_or_else(|_| Value::from(text))
 }
 
 /// What the node numbers the arguments by, in the detail of `bad_arguments`.

@@ -217,6 +217,8 @@ fn hint_of(code: &str) -> Option<&'static str> {
         "bad_arguments" => "arguments are JSON, and texts where they are not; quote them for your shell",
         "not_delivered" | "no_leader" | "overloaded" | "busy" => "nothing was done; try again",
         "unknown_outcome" => "it may have been done; look before you try again, or give calls a `--key`",
+        "no_answer" => "nothing was changed; ask again",
+        "misdirected" => "ask the node by its address, or add the host to its setting `http_hosts`",
         "no_quorum" => "nothing was done; most nodes that keep this actor cannot be reached",
         "disk_full" => "nothing was done; the leader's disk is full",
         "paused" => "`actor resume` lets it go on",

@@ -98,12 +98,14 @@ impl Settings {
              # How long a node that stops may take to hand over its shards; \"0s\" does not try.\ndrain = {}\n\
              # How long stopping may take altogether.\nshutdown = {}\n\
              # How long a node that may found a cluster waits to hear of one.\nfound_after = {}\n\
+             # How long an HTTP connection may rest between two requests, at least a second.\nkeep_alive = {}\n\
              # How long answers under an idempotency key are kept, at least a minute.\nanswers_kept = {}\n",
             text(times.call),
             text(times.lame_duck),
             text(times.drain),
             text(times.shutdown),
             text(times.found_after),
+            text(times.keep_alive),
             text(times.answers_kept),
         )
     }

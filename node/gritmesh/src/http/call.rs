@@ -45,13 +45,32 @@ pub(super) async fn send(State(face): State<Shared>, request: Request) -> Result
     let Invocation { call, delay } = Invocation::read(&face, request, Verb::Send).await?;
     refuse_unknown_type(&face.core, call.address.actor_type())?;
     face.core.check_dynamic(&call)?;
+    let meaning = meaning(face.volatile.contains(call.address.actor_type()));
     match delay {
         Duration::ZERO => face.core.send_dynamic(call),
         _ => face.delayed.send_after(&face.core, delay, call)?,
     }
-    let accepted =
-        json!({ "accepted": true, "delay_ms": u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) });
+    let accepted = json!({
+        "accepted": true,
+        "delay_ms": u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        "kept_in": "memory",
+        "detail": meaning,
+    });
     Ok((StatusCode::ACCEPTED, Json(accepted)).into_response())
+}
+
+/// What it means that a message is accepted.
+const fn meaning(volatile: bool) -> &'static str {
+    match volatile {
+        false => {
+            "the message is in this node's memory and runs at most once: it is lost if the node stops or dies before the \
+             actor has it; what a durable actor makes of it is kept, as with a call"
+        }
+        true => {
+            "the message is in this node's memory and runs at most once: it is lost if the node stops or dies before the \
+             actor has it; the actor is volatile and keeps nothing"
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

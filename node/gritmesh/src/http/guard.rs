@@ -6,13 +6,15 @@ use std::panic::AssertUnwindSafe;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::header::{AUTHORIZATION, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, Method};
+use axum::http::header::{AUTHORIZATION, CONNECTION, ORIGIN, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tokio::sync::SemaphorePermit;
 
+use super::call::bad_request;
+use super::framing::Ambiguous;
 use super::problem::{HttpCode, Problem, Refused};
 use super::{Face, Shared, call, health, single};
 
@@ -29,15 +31,25 @@ const PROXY_HEADERS: [&str; 7] = [
 
 pub(super) async fn guard(State(face): State<Shared>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let is_last = request.headers().contains_key(TRANSFER_ENCODING);
     let response = AssertUnwindSafe(pass(&face, &route, request, next)).catch_unwind().await;
     let response = response.unwrap_or_else(|_| {
         tracing::error!(route, "a request caused a panic");
         Err(Problem::new(HttpCode::Internal, "the request met a defect of this node; see its log"))
     });
-    count(&face, &route, response.unwrap_or_else(Problem::into_response))
+    let mut response = response.unwrap_or_else(Problem::into_response);
+    if is_last {
+        // Nobody follows where the next one would begin; see `framing`.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    count(&face, &route, response)
 }
 
 async fn pass(face: &Face, route: &str, request: Request, next: Next) -> Result<Response, Problem> {
+    if request.extensions().get::<Ambiguous>().is_some_and(Ambiguous::is_set) {
+        let detail = "a request has either `Content-Length` or `Transfer-Encoding`, and not both";
+        return Err(bad_request(detail));
+    }
     single::check(&request)?;
     face.hosts.check(&request)?;
     let request = receive(face, request).await?;
@@ -111,7 +123,7 @@ pub(super) fn authorize(
         }
         return Ok(());
     };
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
     // Hashes compare in constant time.
     match given.is_some_and(|given| blake3::hash(given) == blake3::hash(token.as_bytes())) {
         true => Ok(()),
@@ -120,4 +132,11 @@ pub(super) fn authorize(
             Err(Problem::new(HttpCode::Unauthorized, detail))
         }
     }
+}
+
+/// The token of an `Authorization`. The name of the scheme is the same in any case.
+fn bearer(credentials: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = credentials.split_at_checked(b"bearer".len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && token.starts_with(b" ");
+    is_bearer.then(|| token.trim_ascii())
 }

@@ -1,6 +1,6 @@
 //! Refusals: one JSON document for all of them, with a code that never changes.
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gritmesh_actor::codec;
@@ -9,6 +9,9 @@ use serde_json::{Map, Value, json};
 
 /// How long to wait before trying again where nobody knows better.
 const RETRY_AFTER_MS_DEFAULT: u32 = 1000;
+
+/// How a client that has no token is told to send one.
+const CHALLENGE: &str = "Bearer realm=\"gritmesh\"";
 
 /// What HTTP itself refuses, beside the failures of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,11 +111,12 @@ pub(crate) const fn status_of(code: FailureCode) -> (StatusCode, &'static str) {
         FailureCode::NoQuorum => (StatusCode::SERVICE_UNAVAILABLE, "No majority of replicas"),
         FailureCode::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "The disk is full"),
         FailureCode::Paused => (StatusCode::CONFLICT, "The actor is paused"),
+        FailureCode::NoAnswer => (StatusCode::GATEWAY_TIMEOUT, "No answer to the query came"),
         FailureCode::Early => (StatusCode::CONFLICT, "An earlier message has not been read"),
     }
 }
 
-/// Whether the same call may succeed later and surely did not run.
+/// Whether the same call may succeed later and surely changed nothing.
 pub(crate) const fn is_retryable(code: FailureCode) -> bool {
     let passes = matches!(
         code,
@@ -121,8 +125,9 @@ pub(crate) const fn is_retryable(code: FailureCode) -> bool {
             | FailureCode::ActivationFailed
             | FailureCode::NoQuorum
             | FailureCode::DiskFull
+            | FailureCode::NoAnswer
     );
-    passes && code.surely_not_run()
+    passes && code.surely_changed_nothing()
 }
 
 /// A refusal on its way out.
@@ -222,6 +227,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, document.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
         if let Some(ms) = retry_after_ms {
             headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
         }

@@ -1,28 +1,17 @@
 //! Connections: taken while there is room, closed in good order.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::ConnectInfo;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use super::connection::Connector;
 use super::surplus::Surplus;
 use super::{Setup, router};
-
-/// How long a request's head may take to arrive, and how long a connection may rest between two requests.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// Memory for a request's head. A longer one is refused with 431.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// How long requests may take to finish when the server closes.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -103,10 +92,12 @@ pub(crate) fn serve(listener: TcpListener, address: SocketAddr, setup: Setup) ->
     let (running, ended) = watch::channel(());
     let (count, open) = watch::channel(Open::now(0));
     let connections_max = setup.connections_max;
+    let keep_alive = setup.keep_alive;
     let (router, face) = router(setup);
+    let connector = Connector::new(router, keep_alive);
     let accepting = tokio::spawn(async move {
         let surplus = Surplus::new(face, connections_max).await;
-        accept(listener, router, connections_max, surplus, stopped, &count).await;
+        accept(listener, connector, connections_max, surplus, stopped, &count).await;
         drop(running);
     });
     Server { address, stop, open, ended, accepting: accepting.abort_handle() }
@@ -114,7 +105,7 @@ pub(crate) fn serve(listener: TcpListener, address: SocketAddr, setup: Setup) ->
 
 async fn accept(
     listener: TcpListener,
-    router: Router,
+    connector: Connector,
     connections_max: usize,
     mut surplus: Surplus,
     mut stopped: watch::Receiver<bool>,
@@ -123,7 +114,6 @@ async fn accept(
     // The set cuts its connections when this task ends or is aborted.
     let mut connections = JoinSet::new();
     let graceful = GracefulShutdown::new();
-    let head = Arc::new(head_limits());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -147,7 +137,7 @@ async fn accept(
             continue;
         }
         let watcher = graceful.watcher();
-        let connection = connection(&head, stream, peer, router.clone());
+        let connection = connector.serve(stream, peer);
         connections.spawn(async move {
             if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%peer, %error, "an HTTP connection ended early");
@@ -159,22 +149,4 @@ async fn accept(
     if timeout(CLOSE_TIME_MAX, graceful.shutdown()).await.is_err() {
         tracing::warn!("HTTP requests were still running and are cut");
     }
-}
-
-fn head_limits() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(HEAD_BYTES_MAX);
-    builder
-}
-
-fn connection(
-    head: &http1::Builder,
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + use<> {
-    // Answers are small and waited for; a failure here only makes them slower.
-    let _ = stream.set_nodelay(true);
-    let service = router.layer(axum::Extension(ConnectInfo(peer)));
-    head.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
 }

@@ -3,6 +3,7 @@
 mod actors;
 mod bounds;
 mod calls;
+mod connections;
 mod dead_letters;
 mod documented;
 mod fuzz;
@@ -53,6 +54,12 @@ impl Trouble {
         ms
     }
 
+    #[query]
+    async fn doze(&self, ms: u64, ctx: &mut Context<'_>) -> u64 {
+        ctx.sleep(Duration::from_millis(ms)).await;
+        ms
+    }
+
     async fn call_back(&mut self, ctx: &mut Context<'_>) -> Result<(), Refused> {
         let me = ctx.address().id().to_owned();
         let result = ctx.actor::<Self>(&me).call_back().await;
@@ -99,6 +106,7 @@ struct Answer {
     status: u16,
     kind: String,
     retry_after: Option<String>,
+    challenge: Option<String>,
     value: Value,
 }
 
@@ -115,6 +123,7 @@ impl Answer {
         for member in ["title", "detail"] {
             assert!(self.value[member].as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
         }
+        assert_eq!(self.status == 401, self.challenge.is_some(), "{self:?}");
         assert_eq!(self.value["retryable"], self.retry_after.is_some(), "{self:?}");
         (self.status, self.code())
     }
@@ -174,6 +183,7 @@ fn parse(bytes: &[u8]) -> Answer {
         status: head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0),
         kind: header("content-type").unwrap_or_default(),
         retry_after: header("retry-after"),
+        challenge: header("www-authenticate"),
         value: serde_json::from_str(body).unwrap_or_else(|_| Value::from(body)),
     }
 }

@@ -51,6 +51,9 @@ async fn each_failure_has_its_status_and_code() {
         ("trouble/a/answer_without_json", "", 500, "bad_answer"),
         ("trouble/unloadable/panic", "", 500, "activation_failed"),
         ("trouble/a/sleep?timeout=50ms", "60000", 504, "unknown_outcome"),
+        ("trouble/q/doze?timeout=50ms", "60000", 504, "no_answer"),
+        ("echo/a/echo", "18446744073709551616", 400, "bad_arguments"),
+        ("echo/a/echo", "[{\"a\": [-9223372036854775809]}]", 400, "bad_arguments"),
     ] {
         let answer = node.post(&format!("/v1/call/{path}"), body);
         assert_eq!(answer.problem(), (status, code), "{path} {body}: {answer:?}");
@@ -112,6 +115,10 @@ async fn messages_are_accepted_and_delayed_ones_wait() {
     let sent = Instant::now();
     let accepted = node.post("/v1/send/counter/a/add?delay=300ms", "1");
     assert_eq!((accepted.status, &accepted.value["delay_ms"]), (202, &json!(300)));
+    assert_eq!(accepted.value["kept_in"], "memory");
+    assert!(accepted.value["detail"].as_str().unwrap().contains("lost if the node stops"), "{accepted:?}");
+    let volatile = node.post("/v1/send/echo/a/echo", "1").value["detail"].clone();
+    assert!(volatile.as_str().unwrap().contains("keeps nothing"), "{volatile}");
     assert_eq!(node.post("/v1/send/counter/a/add", "10").status, 202);
     let total = || node.post("/v1/call/counter/a/get", "").value;
     let deadline = sent + Duration::from_secs(20);
@@ -122,4 +129,23 @@ async fn messages_are_accepted_and_delayed_ones_wait() {
     assert!(sent.elapsed() >= Duration::from_millis(300));
     assert_eq!(node.post("/v1/send/nobody/a/add", "1").problem(), (404, "unknown_type"));
     assert_eq!(node.post("/v1/send/counter/a/add", "{").problem(), (400, "bad_arguments"));
+}
+
+/// The largest message that one tenant after the other sends for tomorrow.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tenant_does_not_take_the_room_of_the_others() {
+    let node = start_ready().await;
+    let body = format!("\"{}\"", "x".repeat(2_000_000));
+    let send = |tenant: &str| {
+        let headers = [("X-Tenant", tenant)];
+        node.request("POST", "/v1/send/echo/x/echo?delay=20h", &headers, body.as_bytes())
+    };
+    let accepted = (0..33).take_while(|_| send("greedy").status == 202).count();
+    assert!((1..33).contains(&accepted), "{accepted}");
+    let refused = send("greedy");
+    assert_eq!(refused.problem(), (429, "overloaded"));
+    assert!(refused.value["detail"].as_str().unwrap().contains("greedy"), "{refused:?}");
+    for tenant in ["b", "c", "d"] {
+        assert_eq!(send(tenant).status, 202, "{tenant}");
+    }
 }
