@@ -281,6 +281,7 @@ impl Machine for Engine {
             Event::StateGone { from, shard, index } => self.state_gone(now, from, shard, index),
             Event::Delivered { shard, message, result } => self.delivered(now, shard, &message, result),
             Event::Fired { shard, reminder, result } => self.reminder_fired(now, shard, &reminder, result),
+            Event::Early { shard, reminder, unix } => self.reminder_early(now, shard, &reminder, unix),
             Event::WallClock(unix) => {
                 self.wall_clock(now, unix);
                 self.forget_answers(now, unix);

@@ -21,7 +21,8 @@
 //! ```
 //!
 //! * Time is told, each second and when it jumps; in between the monotonic clock counts on, so that a reminder
-//!   fires in its millisecond. Put back, the clock makes what waits wait longer, what rests too; what is under
+//!   fires in its millisecond. The two clocks need not run alike, so the wall clock is looked at once more before the
+//!   call is made, and what turns out to be early goes back to those that wait. Put back, the clock makes what waits wait longer, what rests too; what is under
 //!   way stays so. Before it is told for the first time nothing fires.
 //! * Policies decide about times that were missed ([`Late`](gritmesh_actor::Late)): `CatchUp` fires each, in
 //!   order, one after the other, because the row moves one period at a time; `Once` fires one for all; `Skip`
@@ -145,6 +146,19 @@ impl Reminders {
         out: &mut Vec<ReminderEffect>,
     ) {
         self.on_lane(now, shard, out, |lane, round| lane.refused(name, due_unix_ms, failure, round));
+    }
+
+    /// The call was not made: whoever was about to make it saw a wall clock that shows an earlier time than it was
+    /// thought to, which is to be [told](Self::wall_clock) first.
+    pub fn early(
+        &mut self,
+        now: Instant,
+        shard: ShardId,
+        name: &ReminderName,
+        due_unix_ms: u64,
+        out: &mut Vec<ReminderEffect>,
+    ) {
+        self.on_lane(now, shard, out, |lane, _| lane.early(name, due_unix_ms));
     }
 
     /// Fires what is due.

@@ -123,6 +123,8 @@ pub(crate) enum Event {
     Delivered { shard: ShardId, message: Arc<PendingMessage>, result: Result<(), Failure> },
     /// How the firing of a reminder ended.
     Fired { shard: ShardId, reminder: Arc<PendingReminder>, result: Result<(), Failure> },
+    /// The call of a reminder was not made: the wall clock shows this, which is before its time.
+    Early { shard: ShardId, reminder: Arc<PendingReminder>, unix: UnixTime },
     /// The wall clock, told every second.
     WallClock(UnixTime),
     /// The node is shutting down: nothing that cannot be routed now will wait for it.

@@ -129,6 +129,17 @@ impl Engine {
         }
     }
 
+    pub(super) fn reminder_early(
+        &mut self,
+        now: Instant,
+        shard: ShardId,
+        reminder: &PendingReminder,
+        unix: UnixTime,
+    ) {
+        self.wall_clock(now, unix);
+        self.reminders.early(now, shard, &reminder.key(), reminder.due_unix_ms, &mut self.reminding);
+    }
+
     pub(super) fn wall_clock(&mut self, now: Instant, unix: UnixTime) {
         self.reminders.wall_clock(now, unix.0, &mut self.reminding);
     }

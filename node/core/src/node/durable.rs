@@ -56,6 +56,12 @@ impl Node {
 
     /// Calls an actor of this node because it asked to be reminded.
     pub(super) fn fire(self: &Arc<Self>, shard: ShardId, reminder: Arc<PendingReminder>, skip: bool) {
+        // The engine only knows what the wall clock showed up to a second ago, and how much time has passed since by
+        // another clock. What counts is what the handler will see.
+        let unix = self.environment.clock.unix_time();
+        if unix.0 < reminder.due_unix_ms {
+            return self.post(shard, engine::Event::Early { shard, reminder, unix });
+        }
         let node = self.weak.clone();
         let told = Arc::clone(&reminder);
         let reply = move |result: Result<Vec<u8>, Failure>| {

@@ -126,6 +126,13 @@ impl Lane {
         }
     }
 
+    /// Its time has not come after all: it waits again.
+    pub(super) fn early(&mut self, name: &ReminderName, due_unix_ms: u64) {
+        if self.is_firing(name, due_unix_ms) {
+            self.wait(name);
+        }
+    }
+
     pub(super) fn refused(
         &mut self,
         name: &ReminderName,
@@ -190,14 +197,12 @@ impl Lane {
     }
 
     fn fire(&mut self, name: &ReminderName, retry: bool, unix_ms: u64, round: &mut Round<'_>) {
-        self.leave_place(name);
         let due_unix_ms = self.entry(name).reminder.due_unix_ms;
         if due_unix_ms > unix_ms {
             // The clock was put back while it rested.
-            self.due.insert((due_unix_ms, name.clone()));
-            self.entry(name).place = Place::Due;
-            return;
+            return self.wait(name);
         }
+        self.leave_place(name);
         let timer = self.timers.insert(round.now + SILENCE_MAX, name.clone());
         self.firing += 1;
         self.retrying += usize::from(retry);
@@ -208,6 +213,15 @@ impl Lane {
         round.counters.count_firing(retry, skip);
         let late_by_ms = unix_ms - due_unix_ms;
         round.out.push(ReminderEffect::Fire { shard: self.shard, reminder, late_by_ms, skip });
+    }
+
+    /// Puts it among those that wait until they are due.
+    fn wait(&mut self, name: &ReminderName) {
+        self.leave_place(name);
+        let entry = self.entry(name);
+        entry.place = Place::Due;
+        let due_unix_ms = entry.reminder.due_unix_ms;
+        self.due.insert((due_unix_ms, name.clone()));
     }
 
     fn rest(&mut self, name: &ReminderName, retry_after_ms: u32, now: Instant) {

@@ -236,3 +236,26 @@ fn panics_are_counted_until_it_is_paused() {
     }
     assert_eq!(bench.reminders.counters().paused, 1);
 }
+
+/// Between two times that are told, the clock that counts on may run faster than the wall clock.
+#[test]
+fn one_whose_time_has_not_come_after_all_waits_again() {
+    let row = reminder(1, "r", WALL + 500);
+    let mut bench = Bench::new([row.clone()]);
+    bench.wait(500);
+    assert_eq!(bench.fired(), [fire("r", 0)]);
+    // Whoever was to make the call sees that it is a little earlier.
+    bench.reminders.wall_clock(bench.now, WALL + 490, &mut bench.out);
+    bench.reminders.early(bench.now, SHARD, &row.key(), row.due_unix_ms, &mut bench.out);
+    assert_eq!((bench.reminders.firing(SHARD), bench.reminders.pending(SHARD)), (0, 1));
+    bench.wait(9);
+    assert_eq!(bench.fired(), []);
+    bench.wait(1);
+    assert_eq!(bench.fired(), [fire("r", 0)]);
+    // It is about a time that the reminder has left behind.
+    let next = PendingReminder { due_unix_ms: WALL + 900, ..row.clone() };
+    bench.reminders.set(bench.now, SHARD, next, &mut bench.out);
+    bench.reminders.early(bench.now, SHARD, &row.key(), row.due_unix_ms, &mut bench.out);
+    bench.wait(400);
+    assert_eq!(bench.fired(), [fire("r", 0)]);
+}
