@@ -35,6 +35,7 @@ mod receive;
 mod reconfigure;
 mod record;
 mod remains;
+mod silence;
 mod sleep;
 mod state;
 mod status;
@@ -56,6 +57,7 @@ pub use message::{MessageError, MessageHeader};
 pub use options::{COMMAND_BYTES_MAX, ReplicaOptions, ReplicaSetup};
 pub use record::{FillError, LogCodec, RestoreError, Stored, Tombstone, WholeCommands};
 pub use remains::{Called, Remains};
+use silence::Granted;
 use sleep::Sleep;
 pub use status::{
     Committed, FollowerStatus, InstallError, Progress, ProposeError, ReconfigureError, Reconfigured,
@@ -112,8 +114,10 @@ pub struct Replica {
     install: Option<(NodeId, SnapshotMeta)>,
     /// Followers for which state was asked for.
     wanted: BTreeSet<ReplicaId>,
-    /// Members whose records are damaged, as they say.
+    /// Members whose records are damaged, and who will never speak again, as they say.
     lost: BTreeSet<ReplicaId>,
+    /// Who is for this replica in the election under way.
+    granted: Granted,
     /// Since when followers have been told to fetch state.
     offers: BTreeMap<ReplicaId, Instant>,
     /// All members have the log up to here.
@@ -155,6 +159,7 @@ impl Replica {
         self.see(now);
         let tick = self.setup.options.tick;
         self.next_tick = tick_after(now, tick);
+        self.stay_for_lost();
         if !self.would_stand() || (self.lease.is_free(now, None) && self.is_persisted()) {
             self.raw.tick();
             self.settle();
@@ -235,7 +240,7 @@ impl Replica {
         if !self.is_leader() || self.raw.raft.lead_transferee.is_some() || self.sleep.is_asleep() {
             return None;
         }
-        let end = self.lease.end(self.lease.confirmed(self.now, self.id, &self.config)?);
+        let end = self.lease.end(self.lease.confirmed(self.now, self.id, &self.config, &self.lost)?);
         #[cfg(test)]
         if self.setup.options.broken == options::Broken::LeaseTooLong {
             return Some(end + self.setup.options.election_timeout());
@@ -253,7 +258,7 @@ impl Replica {
             return self.wake(now);
         }
         let interval = self.setup.options.tick * self.setup.options.heartbeat_ticks;
-        let confirmed = self.lease.confirmed(now, self.id, &self.config);
+        let confirmed = self.lease.confirmed(now, self.id, &self.config, &self.lost);
         let under_way = self
             .lease
             .newest_sent()

@@ -28,6 +28,7 @@ impl Replica {
         if let Some((message, round)) = self.take_over.take() {
             self.take_over(message, round);
         }
+        self.answer_for_lost();
         let ready = self.raw.has_ready();
         if !ready && !self.dirty && self.changes.is_empty() && self.outgoing.is_empty() && !self.has_news() {
             return None;

@@ -164,6 +164,7 @@ impl Replica {
             install: None,
             wanted: BTreeSet::new(),
             lost: BTreeSet::new(),
+            granted: super::Granted::default(),
             offers: BTreeMap::new(),
             settled: 0,
             sleep: Sleep::new(now),

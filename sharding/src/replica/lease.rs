@@ -13,7 +13,7 @@
 //!
 //! **Deliberately absent.** The library's own lease, which is none: it counts ticks, not time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use gritmesh_runtime::Instant;
@@ -98,8 +98,15 @@ impl Lease {
     }
 
     /// When the newest round was sent that a majority has answered.
-    pub(super) fn confirmed(&self, now: Instant, me: ReplicaId, config: &Config) -> Option<Instant> {
-        config.majority(|voter| if voter == me { Some(now) } else { self.answered.get(&voter).copied() })
+    pub(super) fn confirmed(
+        &self,
+        now: Instant,
+        me: ReplicaId,
+        config: &Config,
+        lost: &BTreeSet<ReplicaId>,
+    ) -> Option<Instant> {
+        let answered = |voter| if voter == me { Some(now) } else { self.answered.get(&voter).copied() };
+        config.majority(lost, answered)
     }
 
     /// The end of a lease that rests on a round sent then.

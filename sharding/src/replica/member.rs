@@ -10,6 +10,7 @@
 //!
 //! **Deliberately absent.** Voters that become learners: they are removed, and may be added anew.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use gritmesh_runtime::{Epoch, NodeId, ShardId};
@@ -119,12 +120,19 @@ impl Config {
             && self.voters().count() == 1
     }
 
-    /// The greatest value that a majority has reached, of both sets of voters if there are two.
-    pub(super) fn majority<T: Ord + Copy>(&self, value: impl Fn(ReplicaId) -> Option<T>) -> Option<T> {
+    /// The greatest value that a majority has reached, of both sets of voters if there are two. Of voters that are
+    /// [lost](super::silence) none is asked; for that, half of an even number is enough.
+    pub(super) fn majority<T: Ord + Copy>(
+        &self,
+        lost: &BTreeSet<ReplicaId>,
+        value: impl Fn(ReplicaId) -> Option<T>,
+    ) -> Option<T> {
         let of = |voters: Vec<ReplicaId>| {
-            let mut values: Vec<Option<T>> = voters.iter().map(|voter| value(*voter)).collect();
+            let sound = voters.iter().filter(|voter| !lost.contains(voter));
+            let mut values: Vec<Option<T>> = sound.map(|voter| value(*voter)).collect();
             values.sort_unstable_by(|left, right| right.cmp(left));
-            values.get(values.len() / 2).copied().flatten()
+            let spared = voters.len().is_multiple_of(2) && values.len() < voters.len();
+            values.get(voters.len() / 2 - usize::from(spared)).copied().flatten()
         };
         let new = of(self.voters().map(|member| member.replica).collect())?;
         if !self.joint {

@@ -58,6 +58,11 @@ impl MessageHeader {
         body::is_from_leader(self.kind)
     }
 
+    /// Whether only a candidate sends such a message.
+    pub(super) fn is_from_candidate(&self) -> bool {
+        body::is_from_candidate(self.kind)
+    }
+
     fn take(reader: &mut Reader<'_>) -> Result<Self, Cut> {
         if reader.u8()? != VERSION {
             return Err(Cut("its version is unknown"));

@@ -45,7 +45,8 @@ impl Replica {
             Body::Append { .. } | Body::Heartbeat { .. } | Body::Snapshot { .. } => {
                 self.hear_leader(from, message);
             }
-            Body::AppendAnswer { .. } | Body::VoteAnswer { .. } => self.step(message, false),
+            Body::VoteAnswer { .. } => self.hear_voter(message),
+            Body::AppendAnswer { .. } => self.step(message, false),
         }
         Ok(())
     }
@@ -102,14 +103,6 @@ impl Replica {
         if epoch > self.epoch() && self.node_of(from).is_some() {
             self.removed = true;
             self.dirty = true;
-        }
-    }
-
-    /// A replica has lost its records. The leader puts another one in its place, see [`Self::reconfigure`]; what the
-    /// others hear of it wakes them, and so a leader that sleeps.
-    fn hear_of_loss(&mut self, replica: ReplicaId) {
-        if self.leads() && self.config.member(replica).is_some() {
-            self.dirty |= self.lost.insert(replica);
         }
     }
 
@@ -241,7 +234,7 @@ impl Replica {
             return;
         }
         self.lease.answer(from, round);
-        if let Some(sent) = self.lease.confirmed(self.now, self.id, &self.config) {
+        if let Some(sent) = self.lease.confirmed(self.now, self.id, &self.config, &self.lost) {
             self.lease.bind(sent);
         }
         self.hear_sleeper(from, asleep);

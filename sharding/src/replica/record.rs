@@ -8,6 +8,8 @@
 //! The checksum is the start of a BLAKE3 hash over table, key, version and content, so a record at the wrong place
 //! is found like a flipped bit. Numbers are big-endian, also in keys, which therefore sort as they should.
 
+mod left;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -19,6 +21,7 @@ use super::bytes::{Cut, Reader, Writer};
 use super::member::{Config, ReplicaId};
 use super::message::LogEntry;
 use super::options::NUMBER_MAX;
+pub(super) use left::{Left, Lost, give_up};
 
 /// The first byte of every record. Another layout gets another number.
 const VERSION: u8 = 1;
@@ -117,6 +120,8 @@ pub(super) enum Field {
     Config = 5,
     /// The last replica of the shard on this node that was destroyed.
     Tombstone = 6,
+    /// The replica that has said that it is lost, and therefore is, whatever the other fields say.
+    Lost = 7,
 }
 
 fn field_key(shard: ShardId, field: Field) -> Vec<u8> {
@@ -201,7 +206,7 @@ pub struct Tombstone {
 
 /// Removes everything of a shard's replica, and records that it was there.
 pub(super) fn bury(shard: ShardId, tombstone: Tombstone) -> Vec<Change> {
-    let fields = [Field::Identity, Field::Hard, Field::Base, Field::Applied, Field::Config];
+    let fields = [Field::Identity, Field::Hard, Field::Base, Field::Applied, Field::Config, Field::Lost];
     let mut changes: Vec<Change> =
         fields.iter().map(|field| Change::delete(Table::Group, field_key(shard, *field))).collect();
     changes.push(delete_entries(shard, 0, u64::MAX - 1));
@@ -325,6 +330,9 @@ pub(super) fn read(
     codec: &dyn LogCodec,
 ) -> Result<Option<Stored>, RestoreError> {
     let records = Records { disk, shard };
+    if records.lost()? != Lost::No {
+        return Err(records.damaged("Lost", "the replica has said that it will never speak again"));
+    }
     let Some(replica) = records.field(Field::Identity, |reader| reader.u64().map(ReplicaId))? else {
         return Ok(None);
     };
@@ -380,20 +388,4 @@ pub(super) fn read_tombstone(disk: &dyn Reads, shard: ShardId) -> Result<Option<
         Ok(Tombstone { replica, epoch, applied: (reader.u64()?, reader.u64()?) })
     };
     Records { disk, shard }.field(Field::Tombstone, read)
-}
-
-/// The id and the configuration of a replica whose records are damaged, each if it can still be read.
-pub(super) fn read_remains(
-    disk: &dyn Reads,
-    shard: ShardId,
-) -> Result<(Option<ReplicaId>, Option<Config>), RestoreError> {
-    let records = Records { disk, shard };
-    let identity = unless_damaged(records.field(Field::Identity, |reader| reader.u64().map(ReplicaId)))?;
-    let config = unless_damaged(records.field(Field::Config, Config::read))?;
-    Ok((identity, config))
-}
-
-/// Takes a damaged record for one that is not there.
-fn unless_damaged<T>(read: Result<Option<T>, RestoreError>) -> Result<Option<T>, RestoreError> {
-    read.or_else(|error| if error.is_damage() { Ok(None) } else { Err(error) })
 }

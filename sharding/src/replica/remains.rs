@@ -3,22 +3,25 @@
 //! **Problem.** A replica that has forgotten what it acknowledged must never speak again: its vote could elect a leader
 //! that lacks what was committed with its help. But its node is well, and the shard should have its copies back.
 //!
-//! **Design.** The records stay as they are, and the replica is silent but for one word. To whatever a leader sends it,
-//! and unasked once in a while, it answers that it is lost. The leader removes it, through the log as always, which the
-//! other voters can do without it. When the node is then called under the id of a replica that was added later, what is
-//! left is buried, and the new replica begins from nothing.
+//! **Design.** The records stay as they are, and the replica is silent but for one word. It writes down that it will
+//! never speak again, and once that is durable it answers whatever leaders and candidates send it, and says unasked once
+//! in a while, that it is lost. The others may rely on that, see [`silence`](super::silence). The leader removes it,
+//! through the log as always. When the node is then called under the id of a replica that was added later, what is left is
+//! buried, and the new replica begins from nothing.
 //!
 //! An id is the hash of the epoch that added it, so which of two was added later can be computed, and nothing that the
 //! damaged records may or may not say is believed. Where not even the id is left, it is the first one by which a leader
-//! calls that is later than the replica before it, of which the tombstone tells.
+//! or a candidate calls that is later than the replica before it, of which the tombstone tells. Only a leader is believed
+//! where the tombstone was damaged, or the record of silence, since what candidates know may be old.
 //!
-//! **Deliberately absent.** Repair of the records. And an answer to candidates: where nobody leads, too many replicas
-//! are gone for the others to decide anything, and the records had better stay.
+//! The only voter promises nothing before somebody else counts on it: no other replica could go on.
+//!
+//! **Deliberately absent.** Repair of the records.
 
-use gritmesh_runtime::{Epoch, NodeId, Reads, ShardId};
+use gritmesh_runtime::{Change, Epoch, NodeId, Reads, ShardId};
 
 use super::message::{Body, Message};
-use super::record;
+use super::record::{self, Left, Lost};
 use super::{Config, MessageHeader, Replica, ReplicaId, RestoreError, Tombstone};
 
 /// How many epochs back the one that added a replica is looked for. A replica that was added before so many changes of
@@ -36,6 +39,21 @@ pub struct Remains {
     before: Option<ReplicaId>,
     /// The last one that it knew.
     config: Option<Config>,
+    promise: Promise,
+    /// Whether a candidate may be the one that names it.
+    hears_candidates: bool,
+    /// Whether somebody counts on it.
+    is_called: bool,
+}
+
+/// That it will never speak again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promise {
+    NotGiven,
+    /// It is on its way to the disk.
+    Written,
+    /// It is durable.
+    Given,
 }
 
 /// What a message means to a node whose replica is damaged.
@@ -43,7 +61,7 @@ pub struct Remains {
 pub enum Called {
     /// Nothing.
     No,
-    /// A leader counts on the damaged replica: this is to be answered.
+    /// A leader or a candidate counts on the damaged replica: this is to be answered.
     Lost(Vec<u8>),
     /// A leader has put another replica in its place. What is left may be buried under this tombstone, after which
     /// the leader's next message is one to [join](MessageHeader::may_join) by.
@@ -58,42 +76,81 @@ impl Remains {
     /// # Errors
     /// If the disk refused.
     pub fn read(disk: &dyn Reads, shard: ShardId, me: NodeId) -> Result<Option<Self>, RestoreError> {
-        let (identity, config) = record::read_remains(disk, shard)?;
+        let Left { identity, config, lost } = Left::read(disk, shard)?;
         let member = || config.as_ref().and_then(|config| config.on(me)).map(|member| member.replica);
-        let replica = identity.or_else(member);
+        let (replica, promise) = match lost {
+            Lost::Named(replica) => (Some(replica), Promise::Given),
+            // Written anew, so that it can be read.
+            Lost::No | Lost::Unnamed => (identity.or_else(member), Promise::NotGiven),
+        };
         let before = match record::read_tombstone(disk, shard) {
             Ok(tombstone) => tombstone.map(|tombstone| tombstone.replica),
             Err(error) if error.is_damage() && replica.is_some() => None,
             Err(error) if error.is_damage() => return Ok(None),
             Err(error) => return Err(error),
         };
-        Ok(Some(Self { shard, me, replica, before, config }))
+        let hears_candidates = lost == Lost::No;
+        Ok(Some(Self { shard, me, replica, before, config, promise, hears_candidates, is_called: false }))
     }
 
     /// A node has no replica of the shard, and cannot read which one it had: the next one is given up as if it had been
     /// that one, and only the one after it may join.
     pub fn unknown(shard: ShardId, me: NodeId) -> Self {
-        Self { shard, me, replica: None, before: None, config: None }
+        Self {
+            shard,
+            me,
+            replica: None,
+            before: None,
+            config: None,
+            promise: Promise::NotGiven,
+            hears_candidates: false,
+            is_called: false,
+        }
+    }
+
+    /// What to write before anything is said, if it is time for it: that the replica will never speak again. Then
+    /// [`Self::promised`] is to be called.
+    pub fn promise(&mut self) -> Option<(ReplicaId, Change)> {
+        let replica = self.replica?;
+        let alone = self.config.as_ref().is_some_and(|config| config.is_sole_voter(replica));
+        if self.promise != Promise::NotGiven || (alone && !self.is_called) {
+            return None;
+        }
+        self.promise = Promise::Written;
+        Some((replica, record::give_up(self.shard, replica)))
+    }
+
+    /// What was to be written for a replica is durable.
+    pub fn promised(&mut self, replica: ReplicaId) {
+        if self.replica == Some(replica) && self.promise == Promise::Written {
+            self.promise = Promise::Given;
+        }
     }
 
     /// What a message to this node means.
     pub fn hear(&mut self, header: &MessageHeader) -> Called {
-        if header.shard != self.shard || !header.is_from_leader() {
+        let leads = header.is_from_leader();
+        if header.shard != self.shard || !(leads || header.is_from_candidate()) {
             return Called::No;
         }
         let later = |than: ReplicaId| self.added_later(header.to, than, header.epoch);
         let Some(replica) = self.replica else {
-            if self.before.is_none_or(|before| later(before).is_some()) {
+            let is_believed = leads || self.hears_candidates;
+            if is_believed && self.before.is_none_or(|before| later(before).is_some()) {
                 self.replica = Some(header.to);
                 return self.hear(header);
             }
             return Called::No;
         };
         if header.to == replica {
+            self.is_called = true;
+            if self.promise != Promise::Given {
+                return Called::No;
+            }
             let lost = Message::new(self.shard, header.epoch, replica, header.from, 0, Body::Lost);
             return Called::Lost(lost.encode());
         }
-        match later(replica) {
+        match later(replica).filter(|_| leads) {
             // Before its own epoch nobody speaks to the new one.
             Some(added) => {
                 let epoch = Epoch(added.0.saturating_sub(1));
@@ -105,7 +162,8 @@ impl Remains {
 
     /// What to tell others unasked: the leader may be asleep.
     pub fn tell(&self) -> Vec<(NodeId, Vec<u8>)> {
-        let Some((config, replica)) = self.config.as_ref().zip(self.replica) else { return Vec::new() };
+        let given = self.replica.filter(|_| self.promise == Promise::Given);
+        let Some((config, replica)) = self.config.as_ref().zip(given) else { return Vec::new() };
         let others = config.members.iter().filter(|member| member.node != self.me);
         let lost = |to| Message::new(self.shard, config.epoch, replica, to, 0, Body::Lost).encode();
         others.map(|member| (member.node, lost(member.replica))).collect()
@@ -131,6 +189,6 @@ impl Replica {
     /// What is left of it once it has been found that its records are damaged, and it is dropped.
     pub fn remains(&self) -> Remains {
         let config = Some(self.config.clone()).filter(|config| !config.members.is_empty());
-        Remains { shard: self.setup.shard, me: self.setup.me, replica: Some(self.id), before: None, config }
+        Remains { replica: Some(self.id), config, ..Remains::unknown(self.setup.shard, self.setup.me) }
     }
 }

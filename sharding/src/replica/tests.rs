@@ -1,6 +1,7 @@
 //! The machine as a whole, in a world that is not kind to it.
 
 mod bytes;
+mod silence;
 mod sleep;
 
 use std::time::Duration;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use gritmesh_runtime::{Change, DiskError, Instant, KeyValue, NodeId, Reads, Rng, Seed, ShardId, Table};
 
 use super::{
-    MessageError, MessageHeader, Reconfigured, Replica, ReplicaOptions, ReplicaSetup, Role, SnapshotMeta,
-    Tombstone, WholeCommands,
+    Called, MessageError, MessageHeader, Reconfigured, Remains, Replica, ReplicaOptions, ReplicaSetup, Role,
+    SnapshotMeta, Tombstone, WholeCommands,
 };
 
 pub(super) const SHARD: ShardId = ShardId(7);
@@ -57,6 +57,20 @@ impl Image {
         let bit = bit % (bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
         *value = bytes.into();
+    }
+}
+
+impl Image {
+    /// Flips a bit of one of the fields of a replica, by its place among them. Its tombstone is none of it.
+    pub(super) fn damage_field(&mut self, place: usize) {
+        let keys = (0..).zip(self.0.keys());
+        let fields: Vec<usize> = keys
+            .filter(|(_, key)| key.0 == Table::Group && key.1.last() != Some(&6))
+            .map(|(at, _)| at)
+            .collect();
+        if let Some(at) = fields.get(place % fields.len().max(1)) {
+            self.damage(*at, 77);
+        }
     }
 }
 
@@ -117,6 +131,8 @@ struct Node {
     offered: BTreeMap<u64, (SnapshotMeta, State)>,
     tick_at: u64,
     tombstone: Option<Tombstone>,
+    /// Of a replica whose records are damaged.
+    remains: Option<Remains>,
 }
 
 #[derive(Clone, Debug)]
@@ -144,12 +160,23 @@ pub(super) struct Plan {
     /// Clocks run differently fast, by up to this many millionths.
     pub(super) drift_ppm: i64,
     pub(super) loss: f64,
+    /// The node whose disk damages records, and no other: from time to time, and shards have any number of voters that
+    /// is not one.
+    pub(super) bad_disk: Option<usize>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let options = ReplicaOptions { kept_entries_max: 40, hibernate_after: None, ..Default::default() };
-        Self { options, lying_disk: false, chaos: true, proposals: true, drift_ppm: 500, loss: 0.01 }
+        Self {
+            options,
+            lying_disk: false,
+            chaos: true,
+            proposals: true,
+            drift_ppm: 500,
+            loss: 0.01,
+            bad_disk: None,
+        }
     }
 }
 
@@ -162,6 +189,7 @@ pub(super) struct Seen {
     pub(super) wrong: Vec<String>,
     pub(super) snapshots: usize,
     pub(super) removed: usize,
+    pub(super) replaced: usize,
     pub(super) leases: u64,
     pub(super) messages: u64,
 }
@@ -203,6 +231,7 @@ impl World {
             offered: BTreeMap::new(),
             tick_at: 0,
             tombstone: None,
+            remains: None,
         });
         let nodes = nodes.collect();
         let mut world = Self {
@@ -320,6 +349,9 @@ impl World {
         }
         let now = self.now(to);
         let header = MessageHeader::read(bytes).unwrap();
+        if self.nodes[to].remains.is_some() {
+            return self.deliver_to_remains(to, from, &header);
+        }
         if self.nodes[to].replica.is_none() {
             let tombstone = self.nodes[to].tombstone;
             if !header.may_join(tombstone) {
@@ -339,6 +371,48 @@ impl World {
         }
         self.seen.messages += 1;
         self.pump(to, Vec::new());
+    }
+
+    fn deliver_to_remains(&mut self, to: usize, from: usize, header: &MessageHeader) {
+        let Some(remains) = self.nodes[to].remains.as_mut() else { return };
+        match remains.hear(header) {
+            Called::No => self.promise(to),
+            Called::Lost(answer) => self.send(to, from, answer),
+            Called::Anew(tombstone) => {
+                self.nodes[to].remains = None;
+                self.nodes[to].tombstone = Some(tombstone);
+                self.nodes[to].state = State::new();
+                self.seen.replaced += 1;
+                let mut changes = Replica::bury(SHARD, tombstone);
+                changes.extend(state_changes(&State::new()));
+                self.write(to, changes, true, None);
+            }
+        }
+    }
+
+    /// A damaged replica promises to be silent. That is durable at once.
+    fn promise(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let Some(remains) = node.remains.as_mut() else { return };
+        if let Some((replica, change)) = remains.promise() {
+            node.durable.apply(&[change]);
+            remains.promised(replica);
+        }
+    }
+
+    /// The node is killed and started again, and one of the fields of its replica is not what it was.
+    pub(super) fn damage(&mut self, at: usize) {
+        if self.nodes[at].remains.is_none() {
+            self.crash(at);
+            let field = self.rng.below(8) as usize;
+            self.nodes[at].durable.damage_field(field);
+            self.restart(at);
+        }
+    }
+
+    /// A node's replica, or what is left of it, is damaged.
+    pub(super) fn is_damaged(&self, at: usize) -> bool {
+        self.nodes[at].remains.is_some()
     }
 
     fn tick(&mut self, at: usize, life: u64) {
@@ -504,7 +578,7 @@ impl World {
             target.durable.apply(&written.changes);
         }
         target.written.clear();
-        (target.up, target.replica) = (false, None);
+        (target.up, target.replica, target.remains) = (false, None, None);
         target.offered.clear();
         (target.life, target.tick_at, target.disk_free) = (target.life + 1, 0, 0);
         target.state = State::new();
@@ -518,9 +592,14 @@ impl World {
         let target = &mut self.nodes[at];
         target.up = true;
         target.state = read_state(&target.durable);
-        target.tombstone = Replica::read_tombstone(&target.durable, SHARD).unwrap();
+        target.tombstone = Replica::read_tombstone(&target.durable, SHARD).unwrap_or_default();
         match Replica::read(&target.durable, SHARD, &WholeCommands) {
             Ok(stored) => target.replica = stored.map(|stored| Replica::restore(setup, stored, now)),
+            Err(_) if self.plan.bad_disk == Some(at) => {
+                let me = node(at);
+                target.remains = Remains::read(&target.durable, SHARD, me).unwrap();
+                self.promise(at);
+            }
             Err(error) => self.seen.wrong.push(format!("node {at} cannot restart: {error}")),
         }
         self.pump(at, Vec::new());
@@ -603,6 +682,9 @@ impl World {
         let at = self.rng.below(count) as usize;
         let at = if self.rng.chance(0.5) { self.leader().unwrap_or(at) } else { at };
         let span = 20 * MILLI + self.rng.below(1_500 * MILLI);
+        if let Some(bad) = self.plan.bad_disk.filter(|bad| self.nodes[*bad].up && self.rng.chance(0.3)) {
+            return self.damage(bad);
+        }
         match self.rng.below(12) {
             0..3 if self.nodes[at].up => {
                 self.crash(at);
@@ -627,7 +709,8 @@ impl World {
             10 => {
                 let mut all: Vec<usize> = (0..self.nodes.len()).collect();
                 self.rng.shuffle(&mut all);
-                self.target = all[..3].to_vec();
+                let voters = if self.plan.bad_disk.is_some() { 2 + self.rng.below(3) as usize } else { 3 };
+                self.target = all[..voters].to_vec();
             }
             _ => self.plan.loss = [0.0, 0.01, 0.1][self.rng.below(3) as usize],
         }

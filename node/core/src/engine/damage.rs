@@ -4,11 +4,12 @@
 //! But the node is well: its other shards should not suffer, and this one's replica can be filled anew by its leader.
 //!
 //! **Design.** The replica is put into *quarantine*: it is no [`Group`](super::groups::Group) any more, and its records
-//! stay as they are. What the node says for it is [`Remains`]' to know: only that it is lost, until it is called under
-//! another id. Then, and not before, everything of it is removed, and a new replica begins from nothing.
+//! stay as they are. What the node says for it is [`Remains`]' to know: only that it is lost, once it is written down that
+//! it will never say anything else, until it is called under another id. Then, and not before, everything of it is
+//! removed, and a new replica begins from nothing.
 //!
 //! Damage that is met while the replica runs takes back what the replica had not yet given to the disk, as a crash would.
-//! Whatever it had said until then is true, so it does no harm if a restart finds the records sound after all.
+//! Whatever it had said until then is true.
 //!
 //! **Deliberately absent.** Objects: each is repaired by itself, from any replica that has it whole. And failures of the
 //! disk itself: a node that cannot read or write has to stop.
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use gritmesh_runtime::{Change, Instant, NodeId, ShardId};
 use gritmesh_shard::{Damage, StateError};
-use gritmesh_sharding::{Called, MessageHeader, Remains, Replica, Tombstone};
+use gritmesh_sharding::{Called, MessageHeader, Remains, Replica, ReplicaId, Tombstone};
 
 use super::Engine;
 use super::event::{Counted, Effect};
@@ -89,7 +90,27 @@ impl Engine {
             ),
         }
         self.quarantine.insert(shard, Quarantined { remains, tell_at: now });
+        self.promise_silence(shard);
         self.wake_by(now);
+    }
+
+    /// Writes down that a damaged replica will never speak again, if that is yet to be written.
+    fn promise_silence(&mut self, shard: ShardId) {
+        let remains = self.quarantine.get_mut(&shard).and_then(|damaged| damaged.remains.as_mut());
+        if let Some((replica, change)) = remains.and_then(Remains::promise) {
+            self.writer.promise(shard, replica, change);
+        }
+    }
+
+    /// That is on the disk, so the others may be told.
+    pub(super) fn promised(&mut self, now: Instant, promises: Vec<(ShardId, ReplicaId)>) {
+        for (shard, replica) in promises {
+            if let Some(damaged) = self.quarantine.get_mut(&shard) {
+                damaged.tell_at = now;
+                damaged.remains.iter_mut().for_each(|remains| remains.promised(replica));
+                self.wake_by(now);
+            }
+        }
     }
 
     /// A read failed. If that is because of damage the replica is put into quarantine, else the node must stop.
@@ -136,6 +157,8 @@ impl Engine {
             // Without its range nobody knows what to remove. The leader says it again.
             Called::Anew(_) => {}
         }
+        // It may have learned just now who it is, or that somebody counts on it.
+        self.promise_silence(shard);
     }
 
     /// It cannot be read which replica of a shard this node had last. Called by whoever has heard of the newest epoch,

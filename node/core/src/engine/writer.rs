@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gritmesh_runtime::{Batch, Change, DiskError, Instant, ShardId};
 
-use gritmesh_sharding::Progress;
+use gritmesh_sharding::{Progress, ReplicaId};
 
 use super::Engine;
 use super::event::Effect;
@@ -52,6 +52,8 @@ struct Pending {
     installed: Vec<ShardId>,
     /// Shards of which it removes everything.
     buried: Vec<ShardId>,
+    /// Damaged replicas of which it says that they will never speak again.
+    promises: Vec<(ShardId, ReplicaId)>,
     founding: bool,
 }
 
@@ -131,6 +133,13 @@ impl Writer {
     pub(super) fn bury(&mut self, shard: ShardId, ranges: &[Change]) {
         self.lazy.forget(shard, ranges);
         self.next.buried.push(shard);
+    }
+
+    /// A damaged replica will never speak again. Others rely on it, so it has to be synced.
+    pub(super) fn promise(&mut self, shard: ShardId, replica: ReplicaId, change: Change) {
+        self.next.batch.changes.push(change);
+        self.next.batch.sync = true;
+        self.next.promises.push((shard, replica));
     }
 
     /// The state of a shard is replaced: what its log has made of the old one is not written any more.
@@ -252,6 +261,7 @@ impl Engine {
             group.persisted_to = group.persisted_to.max(group.applied_to);
             self.dirty.insert(shard);
         }
+        self.promised(now, pending.promises);
         let mut opening = Vec::new();
         for (shard, index) in pending.applied {
             let Some(group) = self.groups.get_mut(&shard) else { continue };

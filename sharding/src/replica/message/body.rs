@@ -96,7 +96,8 @@ pub(in super::super) enum Body {
     Ask,
     /// You are not, since the epoch in the header or before.
     Gone,
-    /// My records are damaged: whatever I promised, count on it no more, and put another replica in my place.
+    /// My records are damaged. I will never vote nor acknowledge anything again, which is written down: put another
+    /// replica in my place.
     Lost,
 }
 
@@ -117,6 +118,10 @@ pub(in super::super) const ENTRY_BYTES: usize = 8 + 1 + 4;
 
 pub(super) fn is_from_leader(kind: u8) -> bool {
     matches!(kind, APPEND | HEARTBEAT | SNAPSHOT)
+}
+
+pub(super) fn is_from_candidate(kind: u8) -> bool {
+    kind == VOTE
 }
 
 pub(super) fn read_number(reader: &mut Reader<'_>) -> Result<u64, Cut> {

@@ -2,6 +2,7 @@
 
 use gritmesh_runtime::{ShardId, Table};
 
+use super::disk::Rows;
 use super::world::{ME, OTHER, Scribe, Seen, THIRD, World, ZERO};
 use crate::engine::Event;
 
@@ -10,6 +11,13 @@ const ALL: [gritmesh_runtime::NodeId; 3] = [ME, OTHER, THIRD];
 /// Key of a field of shard 0's replica: its identity is 1, its configuration 5.
 fn is_field(table: Table, key: &[u8], field: u8) -> bool {
     table == Table::Group && key == [0, 0, 0, 0, field]
+}
+
+/// What is on a disk, but for the promises of damaged replicas to be silent.
+fn rows(world: &World, site: usize) -> Rows {
+    let mut rows = world.sites[site].disk.rows();
+    rows.retain(|(table, key), _| !is_field(*table, key, 7));
+    rows
 }
 
 fn is_log(table: Table, _: &[u8]) -> bool {
@@ -61,12 +69,12 @@ fn a_follower_with_a_damaged_log_is_replaced() {
     let before = id(&world, 2).unwrap();
     world.kill(2);
     world.sites[2].disk.damage(is_log);
-    let rows = world.sites[2].disk.rows();
+    let rows_before = rows(&world, 2);
     world.cut = [(2, 0), (2, 1), (0, 2), (1, 2)].into();
     world.restart(2);
     world.pass(3_000);
     assert!(quarantined(&world, 2) && !world.take(2).iter().any(is_fatal));
-    assert_eq!(world.sites[2].disk.rows(), rows, "nothing is removed before there is another");
+    assert_eq!(rows(&world, 2), rows_before, "nothing is removed before there is another");
     world.cut.clear();
     is_replaced(&mut world, 2, before);
 }
@@ -107,13 +115,13 @@ fn one_that_does_not_know_who_was_before_it_either_says_nothing() {
     world.want(&ALL, ME);
     world.kill(2);
     world.sites[2].disk.damage(|table, key| [1, 5, 6].iter().any(|field| is_field(table, key, *field)));
-    let rows = world.sites[2].disk.rows();
+    let rows_before = rows(&world, 2);
     world.restart(2);
     world.sites[2].frames.clear();
     world.pass(3_000);
     assert!(quarantined(&world, 2) && world.sites[2].frames.is_empty());
     assert!(!world.take(2).iter().any(is_fatal));
-    assert_eq!(world.sites[2].disk.rows(), rows);
+    assert_eq!(rows(&world, 2), rows_before);
     let told = world.commit(0, &mut scribe, b"more");
     world.pass(100);
     assert_eq!(*told.lock(), [Ok(())], "two of three go on");
@@ -215,11 +223,11 @@ fn where_all_replicas_are_damaged_nothing_is_removed() {
     let sites = [0, 1, 2];
     sites.iter().for_each(|site| world.kill(*site));
     sites.iter().for_each(|site| world.sites[*site].disk.damage(is_log));
-    let before = sites.map(|site| world.sites[site].disk.rows());
+    let before = sites.map(|site| rows(&world, site));
     sites.iter().for_each(|site| world.restart(*site));
     world.pass(10_000);
     assert_eq!(world.leader(), None);
-    assert_eq!(sites.map(|site| world.sites[site].disk.rows()), before);
+    assert_eq!(sites.map(|site| rows(&world, site)), before);
     assert!(sites.into_iter().all(|site| !world.take(site).iter().any(is_fatal)));
 }
 
@@ -235,4 +243,83 @@ fn a_flipped_bit_in_a_pack_of_the_log_is_found_at_the_start() {
     world.restart(1);
     assert!(quarantined(&world, 1));
     is_replaced(&mut world, 1, before);
+}
+
+/// A shard on two nodes, led by the first.
+fn on_two() -> World {
+    let (mut world, _) = written();
+    world.want(&[ME, OTHER], ME);
+    world.pass(1_000);
+    world
+}
+
+/// Both know that the other one is all there is, and one finds damage.
+#[test]
+fn of_two_voters_either_may_be_damaged() {
+    let damages: [fn(Table, &[u8]) -> bool; 3] = [
+        is_log,
+        |table, key| is_field(table, key, 2),
+        |table, key| is_field(table, key, 1) || is_field(table, key, 5),
+    ];
+    for (site, damage) in [0, 1].into_iter().flat_map(|site| damages.map(|damage| (site, damage))) {
+        let mut world = on_two();
+        let before = id(&world, site).unwrap();
+        world.kill(site);
+        world.sites[site].disk.damage(damage);
+        world.restart(site);
+        assert!(quarantined(&world, site));
+        world.feed(1 - site, [Event::Gone(ALL[site])]);
+        world.pass(10_000);
+        assert_eq!(world.leader(), Some(1 - site), "the sound one goes on");
+        is_replaced(&mut world, site, before);
+    }
+}
+
+#[test]
+fn where_both_voters_are_damaged_nothing_is_removed() {
+    let mut world = on_two();
+    let sites = [0, 1];
+    sites.iter().for_each(|site| world.kill(*site));
+    sites.iter().for_each(|site| world.sites[*site].disk.damage(is_log));
+    let before = sites.map(|site| rows(&world, site));
+    sites.iter().for_each(|site| world.restart(*site));
+    world.pass(10_000);
+    assert_eq!(world.leader(), None);
+    assert_eq!(sites.map(|site| rows(&world, site)), before);
+}
+
+/// The others may have gone on because it said so.
+#[test]
+fn who_has_said_that_it_is_lost_stays_so_although_its_records_are_sound() {
+    let (mut world, _) = written();
+    let before = id(&world, 2).unwrap();
+    world.cut = [(2, 0), (2, 1)].into();
+    world.feed(2, [Event::FoundDamage { shard: ZERO, why: "a head".into() }]);
+    world.pass(3_000);
+    world.kill(2);
+    world.restart(2);
+    assert!(quarantined(&world, 2));
+    world.kill(2);
+    world.sites[2].disk.damage(|table, key| is_field(table, key, 7));
+    world.restart(2);
+    assert!(quarantined(&world, 2), "even if that cannot be read any more");
+    world.cut.clear();
+    is_replaced(&mut world, 2, before);
+    world.kill(2);
+    world.restart(2);
+    assert!(!quarantined(&world, 2) && id(&world, 2) != Some(before));
+}
+
+/// Nobody is told before it is durable.
+#[test]
+fn silence_is_promised_on_the_disk_first() {
+    let (mut world, _) = written();
+    world.writes = false;
+    world.sites[2].frames.clear();
+    world.feed(2, [Event::FoundDamage { shard: ZERO, why: "a head".into() }]);
+    world.pass(3_000);
+    assert!(quarantined(&world, 2) && world.sites[2].frames.is_empty());
+    world.writes = true;
+    world.pass(3_000);
+    assert!(!world.sites[2].frames.is_empty());
 }

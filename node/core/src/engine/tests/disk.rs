@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use gritmesh_runtime::{Batch, Change, Disk, DiskError, KeyValue, Persisted, Reads, Snapshot, Table};
 use parking_lot::Mutex;
 
-type Rows = BTreeMap<(Table, Vec<u8>), Arc<[u8]>>;
+pub(super) type Rows = BTreeMap<(Table, Vec<u8>), Arc<[u8]>>;
 
 #[derive(Clone, Default)]
 pub(super) struct MemoryDisk(Arc<Shared>);
