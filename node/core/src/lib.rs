@@ -33,6 +33,7 @@ mod node;
 mod options;
 mod passivation;
 mod records;
+mod requests;
 mod status;
 mod wire;
 
@@ -44,7 +45,8 @@ pub use node::{DynamicCall, Node};
 pub use options::Sabotage;
 pub use options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError, engines_for};
 pub use records::{RecordError, Remembered, incarnation, remembered};
+pub use requests::{NodeAnswer, NodeRefusal, NodeRequest, NodeRequestError};
 pub use status::{
     ActorStatus, ClusterStatus, DeadLetterStatus, HistoryStatus, LetterStatus, Location, MessageStatus,
-    NodeStatus, PausedStatus, Readiness, ShardState, ShardStatus, StateStatus, StepStatus,
+    NodeReport, NodeStatus, PausedStatus, Readiness, ShardState, ShardStatus, StateStatus, StepStatus,
 };

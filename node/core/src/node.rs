@@ -7,11 +7,12 @@ mod handler;
 mod host;
 mod perform;
 mod report;
+mod requests;
 mod ticker;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError};
 use crate::records::Remembered;
+use crate::requests::Asked;
 use dead_letters::DeadLetters;
 
 /// A node of a cluster: hosts actors, routes calls, and knows its peers. Made from an environment, real or
@@ -65,6 +67,10 @@ pub struct Node {
     settled: AtomicBool,
     rng: Mutex<Rng>,
     inbound: Mutex<Inbound>,
+    /// What this node has asked others.
+    asked: Mutex<Asked>,
+    /// Requests of others that are being answered.
+    answering: AtomicUsize,
     subscribers: Subscribers,
     warned: Mutex<std::collections::BTreeSet<String>>,
     dead_letters: Mutex<DeadLetters>,
@@ -153,6 +159,8 @@ impl Node {
             coarse_seconds: AtomicU32::new(0),
             settled: AtomicBool::new(false),
             inbound: Mutex::new(Inbound::default()),
+            asked: Mutex::default(),
+            answering: AtomicUsize::new(0),
             subscribers: Subscribers::default(),
             warned: Mutex::default(),
             dead_letters: Mutex::default(),

@@ -50,8 +50,40 @@ pub struct NodeStatus {
     pub this_node: bool,
 }
 
+/// What a node says of itself, first hand.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Serialize, Deserialize, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+)]
+pub struct NodeReport {
+    /// Its key.
+    pub node_id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it is ready, and if not, why.
+    pub readiness: Readiness,
+    /// Whether it was told to hand over what it serves.
+    pub draining: bool,
+    /// How many shards it leads.
+    pub shards_led: u32,
+    /// How many shards it has a replica of.
+    pub replicas: u32,
+    /// How many actors it has in memory.
+    pub actors: u64,
+}
+
 /// Whether a node may be sent work.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
 pub struct Readiness {
     /// Whether it may.
     pub ready: bool,
@@ -117,12 +149,14 @@ pub struct Location {
     pub epoch: u64,
     /// The actor's place on the ring, in hexadecimal.
     pub token: String,
-    /// Whether the actor is in memory; known only if the answering node hosts it.
+    /// Whether the actor is in memory; absent if the node that hosts it does not say.
     pub active: Option<bool>,
 }
 
 /// An actor in memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Serialize, Deserialize, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+)]
 pub struct ActorStatus {
     /// Its address.
     pub address: String,

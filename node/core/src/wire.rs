@@ -8,7 +8,7 @@ use gritmesh_sharding::Version;
 use rkyv::rancor;
 
 pub(crate) use archive::{
-    ArchivedEnvelope, ArchivedOrigin, Bulk, Call, Envelope, Origin, Place, Reply, Topic,
+    Answer, ArchivedEnvelope, ArchivedOrigin, Bulk, Call, Envelope, Origin, Place, Reply, Request, Topic,
 };
 pub(crate) use log::LogMessages;
 
@@ -17,12 +17,16 @@ mod archive {
     use rkyv::with::{InlineAsBox, Map};
     use rkyv::{Archive, Deserialize, Serialize};
 
+    use crate::requests::{NodeAnswer, NodeRefusal, NodeRequest};
+
     /// What travels in the class of calls.
     #[derive(Debug, PartialEq, Archive, Serialize)]
     pub(crate) enum Envelope<'a> {
         Call(Call<'a>),
         Reply(Reply),
         Redirect { slot: u64, incarnation: u64, place: Place },
+        Request(Request),
+        Answer(Answer),
     }
 
     /// A message for an actor.
@@ -79,6 +83,26 @@ mod archive {
         pub(crate) slot: u64,
         pub(crate) incarnation: u64,
         pub(crate) result: Result<Vec<u8>, Failure>,
+    }
+
+    /// What one node is asked, or told to do.
+    #[derive(Debug, PartialEq, Archive, Serialize, Deserialize)]
+    pub(crate) struct Request {
+        /// The asker's number for the answer.
+        pub(crate) number: u64,
+        /// Which start of the asker's node counts so.
+        pub(crate) incarnation: u64,
+        /// Whom it is for. Any other node refuses it.
+        pub(crate) node: NodeId,
+        pub(crate) request: NodeRequest,
+    }
+
+    /// What that node answers.
+    #[derive(Debug, PartialEq, Archive, Serialize, Deserialize)]
+    pub(crate) struct Answer {
+        pub(crate) number: u64,
+        pub(crate) incarnation: u64,
+        pub(crate) result: Result<NodeAnswer, NodeRefusal>,
     }
 
     /// Where a shard is, in the eyes of the node that says so.

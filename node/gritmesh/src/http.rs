@@ -20,6 +20,7 @@ mod guard;
 mod health;
 mod letters;
 mod meter;
+mod node;
 mod origin;
 mod problem;
 mod server;
@@ -115,7 +116,8 @@ fn router(setup: Setup) -> (Router, Shared) {
         .route("/v1/actors/{type}/{id}/letters", get(actor::letters))
         .route("/v1/actors/{type}/{id}/letters/replay", post(letters::replay))
         .route("/v1/actors/{type}/{id}/letters/drop", post(letters::give_up))
-        .route("/v1/node/drain", post(cluster::drain))
+        .route("/v1/node", get(node::report))
+        .route("/v1/node/drain", post(node::drain))
         .route("/v1/node/dead-letters", get(letters::dead))
         .route(health::LIVE, get(health::live))
         .route(health::READY, get(health::ready))

@@ -17,7 +17,7 @@ use super::Node;
 use crate::admin::is_administrative;
 use crate::metrics::ReasonLabel;
 use crate::options::Sabotage;
-use crate::wire::{ArchivedEnvelope, Call, Envelope, LogMessages};
+use crate::wire::{Answer, ArchivedEnvelope, Call, Envelope, LogMessages};
 use crate::{control, engine};
 
 type ArchivedCall = rkyv::Archived<Call<'static>>;
@@ -47,7 +47,9 @@ impl NetworkHandler for Node {
                 node.control.post(&node, control::Event::Connected(hello));
             }
             NetworkEvent::Lost { peer, reason, unsent } => {
-                node.engines_lost(peer, &unsent.iter().map(|tag| tag.0).collect::<Vec<_>>());
+                let unsent: Vec<u64> = unsent.iter().map(|tag| tag.0).collect();
+                node.asked.lock().lost(peer, &unsent);
+                node.engines_lost(peer, &unsent);
                 node.control.post(&node, control::Event::Lost { peer, reason });
             }
             NetworkEvent::DialFailed { address, error } => node.dial_failed(address, &error),
@@ -139,6 +141,19 @@ impl Node {
                     let slot = slot.to_native();
                     let event = engine::Event::Redirect { slot, place };
                     self.collect(&mut events, slot, incarnation.to_native(), event);
+                }
+                ArchivedEnvelope::Request(request) => {
+                    if let Ok(request) = rkyv::deserialize::<_, rancor::Error>(request) {
+                        self.request_received(from, body.len(), request);
+                    }
+                }
+                ArchivedEnvelope::Answer(answer) => {
+                    if let Ok(Answer { number, incarnation, result }) =
+                        rkyv::deserialize::<_, rancor::Error>(answer)
+                        && incarnation == self.info.incarnation.0
+                    {
+                        self.asked.lock().answered(from, number, result);
+                    }
                 }
             }
         }

@@ -193,6 +193,7 @@ impl Perform<Control> for Node {
                 self.engines[self.engine_of(shard)].post(&node, want);
             }
             Effect::Gone(peer) => {
+                self.asked.lock().lost(peer, &[]);
                 for engine in &self.engines {
                     engine.post(&node, engine::Event::Gone(peer));
                 }

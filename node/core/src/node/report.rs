@@ -12,7 +12,10 @@ use super::Node;
 use crate::engine::{Engine, ShardHere};
 use crate::metrics::StateLabel;
 use crate::options::Sabotage;
-use crate::status::{ActorStatus, ClusterStatus, Location, NodeStatus, Readiness, ShardState, ShardStatus};
+use crate::requests::LISTED_BYTES_MAX;
+use crate::status::{
+    ActorStatus, ClusterStatus, Location, NodeReport, NodeStatus, Readiness, ShardState, ShardStatus,
+};
 
 /// Types for which somebody was warned. A client that makes up names must not fill the memory.
 const WARNED_MAX: usize = 1024;
@@ -124,6 +127,26 @@ impl Node {
         }
     }
 
+    /// What this node says of itself, first hand.
+    pub fn report(&self) -> NodeReport {
+        let here = self.shards_here();
+        // A leadership that engines and table do not agree on yet still has to be handed over.
+        let routes = self.routes.load();
+        let shards = routes.as_ref().map_or(&[][..], |routes| routes.table.shards());
+        let me = self.info.node_id;
+        let leads =
+            |shard: &&Shard| shard.leader == Some(me) || here.get(&shard.id).is_some_and(|own| own.leads);
+        NodeReport {
+            node_id: me.to_string(),
+            name: self.info.name.clone(),
+            readiness: self.readiness(),
+            draining: self.draining.is_set(),
+            shards_led: shards.iter().filter(leads).count() as u32,
+            replicas: here.len() as u32,
+            actors: self.directory.len() as u64,
+        }
+    }
+
     /// All shards, as this node knows them.
     pub fn shard_statuses(&self) -> Vec<ShardStatus> {
         let routes = self.routes.load();
@@ -202,12 +225,15 @@ impl Node {
         })
     }
 
-    /// Actors in memory on this node, of one type or of all, at most `limit` of them; and how many there are.
+    /// Actors in memory on this node, of one type or of all, at most `limit` of them and no more than fit into an
+    /// answer; and how many there are.
     pub fn actors(&self, actor_type: Option<&str>, limit: usize) -> (Vec<ActorStatus>, usize) {
+        /// What one of them takes beside its texts.
+        const FIXED_BYTES: usize = 64;
         let now_s = self.elapsed_seconds();
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         for part in 0..self.directory.partitions() {
-            if found.len() >= limit {
+            if found.len() >= limit || bytes >= LISTED_BYTES_MAX {
                 break;
             }
             for activation in self.directory.visit(part) {
@@ -215,8 +241,13 @@ impl Node {
                     continue;
                 }
                 let status = activation.status();
+                let address = activation.address().to_string();
+                bytes += address.len() + self.info.name.len() + FIXED_BYTES;
+                if bytes > LISTED_BYTES_MAX {
+                    break;
+                }
                 found.push(ActorStatus {
-                    address: activation.address().to_string(),
+                    address,
                     phase: phase_text(status.phase).to_owned(),
                     queued: status.queued,
                     idle_s: now_s.saturating_sub(status.last_used_s),

@@ -114,7 +114,7 @@ pub(super) fn locate(arguments: &WhereArguments, output: &Output) -> Result<(), 
     let memory = match location.active {
         Some(true) => "yes",
         Some(false) => "no",
-        None => "ask that node",
+        None => "not known: that node does not answer",
     };
     output.line(&format!(
         "actor      {address}\nnode       {}\nid         {}\nhttp       {}\nshard      {} (epoch {})\ntoken      {}\nin memory  {memory}",

@@ -1,9 +1,13 @@
 //! `node drain`: a node hands over what it serves.
+//!
+//! Any node is asked, and passes the order on by the peers to the node that it names: an HTTP address does not say who
+//! answers there.
 
 use std::time::Duration;
 
-use gritmesh_core::{ClusterStatus, NodeStatus};
+use gritmesh_core::{ClusterStatus, NodeReport, NodeStatus};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
 use super::arguments::DrainArguments;
 use super::cluster::{is_up, read};
@@ -14,12 +18,9 @@ use crate::ask::{Ask, Refusal};
 const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
 
 pub(super) fn run(arguments: &DrainArguments, output: &Output) -> Result<(), Failed> {
-    let (_, status) = read::<ClusterStatus>(&arguments.asking.ask()?, "/v1/cluster")?;
+    let ask = arguments.asking.ask()?;
+    let (_, status) = read::<ClusterStatus>(&ask, "/v1/cluster")?;
     let member = find(&status.members, &arguments.target)?;
-    let Some(address) = &member.http_address else {
-        return Err(Failed::Broken(format!("{} serves no HTTP and cannot be asked", member.name)));
-    };
-    let ask = arguments.asking.ask_at(address)?;
     let others = status
         .members
         .iter()
@@ -27,9 +28,9 @@ pub(super) fn run(arguments: &DrainArguments, output: &Output) -> Result<(), Fai
     if others.count() == 0 {
         output.note(&format!("warning: no other node can take over from {}", member.name));
     }
-    let answer = ask.post("/v1/node/drain", &serde_json::Value::Null)?;
+    let answer = ask.post("/v1/node/drain", &json!({ "node": member.node_id }))?;
     if arguments.wait {
-        wait(&ask, member.shards as u64, output)?;
+        wait(&ask, member, output)?;
     }
     match (output.is_json(), arguments.wait) {
         (true, _) => output.json(&answer),
@@ -63,16 +64,16 @@ fn find<'a>(members: &'a [NodeStatus], target: &str) -> Result<&'a NodeStatus, F
     }
 }
 
-/// Waits until the node leads nothing any more. Ends with the person who waits.
-fn wait(ask: &Ask, shards: u64, output: &Output) -> Result<(), Refusal> {
+/// Waits until the node leads nothing any more, by its own word. Ends with the person who waits.
+fn wait(ask: &Ask, member: &NodeStatus, output: &Output) -> Result<(), Refusal> {
+    let shards = member.shards as u64;
     let bar = ProgressBar::new(shards);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} shards handed over, {elapsed}") {
         bar.set_style(style);
     }
     loop {
-        let (_, status) = read::<ClusterStatus>(ask, "/v1/cluster")?;
-        let left =
-            status.members.iter().find(|member| member.this_node).map_or(0, |member| member.shards) as u64;
+        let (_, report) = read::<NodeReport>(ask, &format!("/v1/node?node={}", member.node_id))?;
+        let left = u64::from(report.shards_led);
         bar.set_position(shards.saturating_sub(left));
         if left == 0 {
             bar.finish_and_clear();

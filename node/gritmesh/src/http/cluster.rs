@@ -1,24 +1,20 @@
-//! The cluster as this node sees it, the actors in memory, and what an operator may ask of a node.
+//! The cluster as this node sees it, and the actors in memory.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{ConnectInfo, Extension, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use gritmesh_core::{ActorStatus, ClusterStatus, Location, ShardStatus};
 use gritmesh_runtime::{Failure, FailureCode};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::Shared;
 use super::call::{address, bad_path, bad_request};
-use super::guard::authorize;
 use super::problem::{HttpCode, Problem};
-use crate::ask::{self, Ask};
 
 /// Actors shown if nobody says how many, and at most.
 const ACTORS_SHOWN: usize = 100;
@@ -44,9 +40,15 @@ pub(super) async fn locate(
     let Path((actor_type, id)) = path.map_err(bad_path)?;
     let address = address(&headers, &actor_type, &id)?;
     refuse_unknown_type(&face.core, &actor_type)?;
-    face.core.locate(&address).map(Json).ok_or_else(|| {
+    let mut location = face.core.locate(&address).ok_or_else(|| {
         Problem::new(HttpCode::NoLeader, format!("no node is known to lead the shard of `{address}` for now"))
-    })
+    })?;
+    if location.active.is_none()
+        && let Ok(node) = location.node_id.parse()
+    {
+        location.active = face.core.in_memory_of(node, &address, OTHERS_TIME_MAX).await.ok();
+    }
+    Ok(Json(location))
 }
 
 /// Refuses a type that surely nobody hosts: all members have said what they host, and it is not among it.
@@ -74,14 +76,13 @@ pub(super) struct ActorsQuery {
 }
 
 /// Actors in memory.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct Actors {
     /// Some of them.
     actors: Vec<ActorStatus>,
     /// How many there are of all types.
     total: usize,
     /// Nodes that did not answer, by name.
-    #[serde(default)]
     unreachable: Vec<String>,
 }
 
@@ -101,30 +102,20 @@ pub(super) async fn actors(
 
 /// Asks every other node for its own list. One that does not answer in time is named instead.
 async fn add_others(core: &gritmesh_core::Node, actor_type: Option<&str>, limit: usize, found: &mut Actors) {
-    let mut path = format!("/v1/actors?limit={limit}");
-    if let Some(actor_type) = actor_type {
-        path += &format!("&type={}", ask::encoded(actor_type));
-    }
     let own = core.info().node_id;
     let view = core.view();
-    let others = view.active().filter(|(node, _)| **node != own).map(|(_, member)| &member.info);
-    let asked = others.map(|info| {
-        let (name, address, path) = (info.name.clone(), info.http_address, path.clone());
-        async move {
-            let Some(address) = address else { return Err(name) };
-            let get = move || Ask::new(&address.to_string(), OTHERS_TIME_MAX).get(&path);
-            let answer = tokio::task::spawn_blocking(get).await;
-            let answer = answer.ok().and_then(Result::ok);
-            answer.and_then(|value| serde_json::from_value::<Actors>(value).ok()).ok_or(name)
-        }
+    let others = view.active().filter(|(node, _)| **node != own);
+    let asked = others.map(|(node, member)| {
+        let (node, name) = (*node, member.info.name.clone());
+        async move { core.actors_of(node, actor_type, limit, OTHERS_TIME_MAX).await.map_err(|_| name) }
     });
     let asked: Vec<_> = asked.collect();
     let mut answers = stream::iter(asked).buffer_unordered(OTHERS_ASKED_MAX);
     while let Some(answer) = answers.next().await {
         match answer {
-            Ok(theirs) => {
-                found.actors.extend(theirs.actors);
-                found.total += theirs.total;
+            Ok((actors, total)) => {
+                found.actors.extend(actors);
+                found.total += usize::try_from(total).unwrap_or(usize::MAX);
             }
             Err(name) => found.unreachable.push(name),
         }
@@ -132,17 +123,4 @@ async fn add_others(core: &gritmesh_core::Node, actor_type: Option<&str>, limit:
     found.actors.sort_by(|a, b| a.address.cmp(&b.address));
     found.actors.truncate(limit);
     found.unreachable.sort();
-}
-
-/// Begins to hand over everything that this node serves. How far it is, `GET /v1/cluster` tells.
-pub(super) async fn drain(
-    State(face): State<Shared>,
-    Extension(from): Extension<ConnectInfo<SocketAddr>>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    authorize(&face, from, &headers)?;
-    tracing::info!(peer = %from.0, "asked to drain");
-    face.core.begin_drain();
-    Ok((StatusCode::ACCEPTED, Json(json!({ "draining": true, "name": face.core.info().name })))
-        .into_response())
 }

@@ -24,6 +24,9 @@ pub(crate) enum HttpCode {
     NotSupported,
     BrokenHistory,
     NoLeader,
+    UnknownNode,
+    NodeDown,
+    OtherNode,
     Unauthorized,
     Forbidden,
     Misdirected,
@@ -34,7 +37,7 @@ pub(crate) enum HttpCode {
 
 impl HttpCode {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::PayloadTooLarge,
@@ -43,6 +46,9 @@ impl HttpCode {
         Self::NotSupported,
         Self::BrokenHistory,
         Self::NoLeader,
+        Self::UnknownNode,
+        Self::NodeDown,
+        Self::OtherNode,
         Self::Unauthorized,
         Self::Forbidden,
         Self::Misdirected,
@@ -53,7 +59,7 @@ impl HttpCode {
 
     /// Whether the same request may succeed later and surely had no effect.
     pub(crate) const fn retryable(self) -> bool {
-        matches!(self, Self::NoLeader | Self::Busy | Self::RequestTimeout)
+        matches!(self, Self::NoLeader | Self::NodeDown | Self::Busy | Self::RequestTimeout)
     }
 
     pub(super) const fn row(self) -> (&'static str, StatusCode, &'static str) {
@@ -76,6 +82,9 @@ impl HttpCode {
             Self::NoLeader => {
                 ("no_leader", StatusCode::SERVICE_UNAVAILABLE, "Nobody hosts the actor for now")
             }
+            Self::UnknownNode => ("unknown_node", StatusCode::NOT_FOUND, "No member has that id"),
+            Self::NodeDown => ("node_down", StatusCode::SERVICE_UNAVAILABLE, "The node is down or has left"),
+            Self::OtherNode => ("other_node", StatusCode::CONFLICT, "Another node was reached"),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A token is needed"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Not from there"),
             Self::Misdirected => {
