@@ -97,6 +97,9 @@ pub enum Effect {
     },
     /// The view is another one now.
     ViewChanged,
+    /// Other members than before are reached over others only, see
+    /// [`Membership::detours`](crate::Membership::detours).
+    DetoursChanged,
     /// Tell whoever follows the cluster.
     Notify(ClusterEvent),
     /// A member told everyone something that is new here.

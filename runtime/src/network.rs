@@ -55,6 +55,10 @@ pub trait Network: Send + Sync {
     /// If the envelope was not queued. It surely does not arrive then.
     fn send(&self, to: NodeId, class: TrafficClass, tag: Tag, body: &[u8]) -> Result<(), SendError>;
 
+    /// Takes back envelopes that are still queued for a peer: those of the class whose tag is chosen. What is returned
+    /// surely does not arrive, and is reported no more; what is not returned may be on its way.
+    fn withdraw(&self, to: NodeId, class: TrafficClass, chosen: &dyn Fn(Tag) -> bool) -> Vec<Tag>;
+
     /// Connects to whoever listens at `address` (`host:port`), as to a seed. The outcome is an event, unless a peer
     /// answers that is connected already: for each peer, [`NetworkEvent::Connected`] and [`NetworkEvent::Lost`] take
     /// turns.

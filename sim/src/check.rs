@@ -9,6 +9,7 @@ mod money_kept;
 mod not_delivered_not_run;
 mod nothing_early;
 mod one_history;
+mod reached_is_served;
 mod reminders_kept;
 mod replicas_equal;
 mod serves_again;
@@ -39,6 +40,7 @@ pub(crate) fn all(history: &History, found: Found<'_>) {
         not_delivered_not_run::check,
         nothing_early::check,
         one_history::check,
+        reached_is_served::check,
         reminders_kept::check,
         replicas_equal::check,
         serves_again::check,
@@ -57,5 +59,5 @@ pub(crate) fn all(history: &History, found: Found<'_>) {
 
 /// Whether an invariant says that something must happen in the end, rather than that something must never happen.
 pub(crate) const fn is_liveness(code: &str) -> bool {
-    matches!(code.as_bytes(), b"views_converge" | b"serves_again")
+    matches!(code.as_bytes(), b"views_converge" | b"serves_again" | b"reached_is_served")
 }

@@ -35,6 +35,22 @@ pub enum Intervention {
     Partition(Partition),
     /// Makes all links whole.
     Heal,
+    /// Cuts two nodes off from each other, and from nobody else.
+    CutPair {
+        /// One of them.
+        one: NodeIndex,
+        /// The other one.
+        other: NodeIndex,
+        /// Whether only what the first one sends does not arrive.
+        one_way: bool,
+    },
+    /// Lets them meet again.
+    MendPair {
+        /// One of them.
+        one: NodeIndex,
+        /// The other one.
+        other: NodeIndex,
+    },
     /// Kills a process.
     Crash(NodeIndex),
     /// Starts it again.
@@ -124,6 +140,8 @@ pub struct Classes {
     pub leaves: bool,
     #[serde(default)]
     pub flipped_bits: bool,
+    #[serde(default)]
+    pub cut_pairs: bool,
 }
 
 impl Classes {
@@ -155,6 +173,7 @@ impl Classes {
             full_disks: on,
             leaves: on,
             flipped_bits: on,
+            cut_pairs: on,
         }
     }
 
@@ -189,6 +208,8 @@ impl Classes {
         // Drawn last, so that older seeds keep their other classes.
         classes.leaves = rng.chance(0.3);
         classes.flipped_bits = rng.chance(0.2);
+        // From a generator of its own, as whatever is added from now on.
+        classes.cut_pairs = seed.child("cut pairs").rng().chance(0.4);
         classes
     }
 }
@@ -291,6 +312,8 @@ impl World {
         match intervention {
             Intervention::Partition(partition) => self.partition(partition),
             Intervention::Heal => self.heal(),
+            Intervention::CutPair { one, other, one_way } => self.cut_pair(*one, *other, *one_way),
+            Intervention::MendPair { one, other } => self.mend_pair(*one, *other),
             Intervention::Crash(node) => self.kill(*node),
             Intervention::Restart(node) => return Some((*node, self.restart(*node))),
             Intervention::Reboot(node) if self.is_running(*node) => {
@@ -329,6 +352,11 @@ impl fmt::Display for Intervention {
                 write!(f, "partition one way {} -> {}", list(from), list(to))
             }
             Self::Heal => f.write_str("heal all links"),
+            Self::CutPair { one, other, one_way: true } => write!(f, "cut the link {one} -> {other}"),
+            Self::CutPair { one, other, one_way: false } => {
+                write!(f, "cut {one} and {other} off from each other")
+            }
+            Self::MendPair { one, other } => write!(f, "let {one} and {other} meet again"),
             Self::Crash(node) => write!(f, "crash {node}"),
             Self::Restart(node) => write!(f, "restart {node}"),
             Self::Reboot(node) => write!(f, "reboot {node}"),

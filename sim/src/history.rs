@@ -35,6 +35,8 @@ pub struct History {
     pub witnessed: Vec<Witnessed>,
     /// Partitions, and what could not be decided on a side of them.
     pub cuts: Vec<Cut>,
+    /// Pairs of nodes that were cut off from each other while nothing else was wrong.
+    pub pair_cuts: Vec<PairCut>,
     /// Steps of durable actors that were found on disks.
     pub steps: Vec<StepSeen>,
     /// Transfers whose receiver has panicked, which each does once.
@@ -120,6 +122,17 @@ pub struct Cut {
     pub shards: Vec<u32>,
 }
 
+/// Two nodes that do not reach each other, while every other one reaches both.
+#[derive(Clone, Debug)]
+pub struct PairCut {
+    /// Since when.
+    pub from: Instant,
+    /// Until when; `None` while it lasts.
+    pub until: Option<Instant>,
+    /// The two.
+    pub nodes: [NodeIndex; 2],
+}
+
 impl History {
     /// An empty history of a cluster.
     pub fn new(nodes: u16) -> Self {
@@ -133,6 +146,7 @@ impl History {
             operations: Vec::new(),
             witnessed: Vec::new(),
             cuts: Vec::new(),
+            pair_cuts: Vec::new(),
             steps: Vec::new(),
             seen_before: BTreeSet::new(),
             bits_flip: false,

@@ -1,12 +1,14 @@
 //! One run: a cluster under load and faults, then under load without faults, and what was wrong with it.
 //!
 //! *Safety phase*: the plan of faults takes its course, while clients call actors through every node. Nothing
-//! wrong may happen, but calls may fail. *Liveness phase*: all faults end; the nodes must find each other again, and
+//! wrong may happen, but calls may fail. *Partial partition*, in some runs: one pair of nodes is cut and nothing else is
+//! wrong; calls must not fail. *Liveness phase*: all faults end; the nodes must find each other again, and
 //! every call must succeed.
 
 mod cuts;
 mod disks;
 mod load;
+mod partial;
 mod phases;
 mod report;
 mod rest;
@@ -111,6 +113,7 @@ pub fn run(options: RunOptions) -> Report {
     phases.safety(&plan);
     let recovered = phases.recovery();
     if recovered {
+        phases.partial_partition(&plan, &parse_seed(&options.seed).child("cut pair"));
         phases.liveness();
     }
     check::all(&history.lock(), &mut |code, at, detail| {

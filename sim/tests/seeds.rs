@@ -89,6 +89,11 @@ fn an_answer_before_the_commit_is_caught() {
 }
 
 #[test]
+fn a_pair_that_is_cut_and_helped_by_nobody_is_caught() {
+    caught_by(Sabotage::NeverRelay, "reached_is_served");
+}
+
+#[test]
 fn a_forgotten_cursor_is_caught() {
     caught_by(Sabotage::ForgetCursor, "money_kept");
 }

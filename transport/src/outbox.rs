@@ -6,7 +6,7 @@
 
 use std::task::Waker;
 
-use gritmesh_runtime::frame::{self, HEADER_BYTES};
+use gritmesh_runtime::frame::{self, Frames, HEADER_BYTES};
 use gritmesh_runtime::{SendError, Tag};
 use parking_lot::Mutex;
 
@@ -55,6 +55,25 @@ impl Batch {
         self.tags.clear();
         self.envelopes = 0;
         self.written = 0;
+    }
+
+    /// Takes out envelopes whose tag is chosen, of a batch of which nothing is written.
+    fn withdraw(&mut self, chosen: &dyn Fn(Tag) -> bool) -> Vec<Tag> {
+        if !self.tags.iter().any(|(tag, _)| chosen(*tag)) {
+            return Vec::new();
+        }
+        let whole = std::mem::take(self);
+        let (frames, _) = Frames::split(&whole.bytes).expect("what is queued are frames");
+        let (mut tags, mut start, mut withdrawn) = (whole.tags.into_iter().peekable(), 0, Vec::new());
+        for body in frames {
+            let tag = tags.next_if(|(_, at)| *at == start).map_or_else(Tag::default, |(tag, _)| tag);
+            start += HEADER_BYTES + body.len();
+            match tag != Tag::default() && chosen(tag) {
+                true => withdrawn.push(tag),
+                false => self.append(tag, body),
+            }
+        }
+        withdrawn
     }
 
     fn append(&mut self, tag: Tag, body: &[u8]) {
@@ -182,6 +201,11 @@ impl Outbox {
         *state = State::default();
     }
 
+    /// Takes back envelopes that the link does not hold yet.
+    pub(crate) fn withdraw(&self, chosen: &dyn Fn(Tag) -> bool) -> Vec<Tag> {
+        self.state.lock().queued.withdraw(chosen)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.state.lock().queued.envelopes == 0
     }
@@ -192,7 +216,6 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use gritmesh_runtime::frame::Frames;
     use proptest::prelude::*;
 
     use super::*;
@@ -258,6 +281,23 @@ mod tests {
         outbox.set_order(Order::Stop);
         assert_eq!(outbox.refill(&mut batch, None), Refill::Stopped);
         assert_eq!(batch.unsent().collect::<Vec<_>>(), [Tag(2)]);
+    }
+
+    #[test]
+    fn what_is_queued_is_withdrawn_and_what_the_link_holds_is_not() {
+        let outbox = Outbox::default();
+        outbox.push(Tag(1), b"a", LIMITS).unwrap();
+        let mut batch = Batch::default();
+        assert_eq!(outbox.refill(&mut batch, None), Refill::Ready);
+        for (tag, body) in [(2, &b"bb"[..]), (0, b"c"), (3, b"dd")] {
+            outbox.push(Tag(tag), body, LIMITS).unwrap();
+        }
+        assert_eq!(outbox.withdraw(&|tag| tag.0 <= 2), [Tag(2)]);
+        assert_eq!(outbox.withdraw(&|tag| tag.0 <= 2), []);
+        assert_eq!(outbox.refill(&mut batch, None), Refill::Ready);
+        let (frames, _) = Frames::split(batch.rest()).unwrap();
+        assert_eq!(frames.collect::<Vec<_>>(), [b"c".as_slice(), b"dd"]);
+        assert_eq!((batch.unsent().collect::<Vec<_>>(), batch.envelopes()), (vec![Tag(3)], 2));
     }
 
     proptest! {

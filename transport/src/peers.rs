@@ -155,6 +155,10 @@ impl Network for Peers {
         result
     }
 
+    fn withdraw(&self, to: NodeId, class: TrafficClass, chosen: &dyn Fn(Tag) -> bool) -> Vec<Tag> {
+        self.shared.with_peer(to, |peer| peer.outbox(class).withdraw(chosen)).unwrap_or_default()
+    }
+
     fn dial(&self, address: &str) {
         if !self.shared.is_closed() {
             reach::start_dial(&self.shared, address);

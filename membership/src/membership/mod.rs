@@ -1,6 +1,7 @@
 //! The machine: events in, effects out, one deadline.
 
 mod cluster;
+mod detours;
 mod hints;
 mod leaving;
 mod members;
@@ -25,6 +26,7 @@ use crate::swim::{Swim, SwimTimer};
 use crate::view::View;
 
 use cluster::{Peer, Standing};
+use detours::Detours;
 use hints::Hint;
 use seeds::Seeds;
 use suspicion::Heard;
@@ -54,6 +56,7 @@ pub struct Membership {
     gone: BTreeMap<NodeId, Instant>,
     health: Health,
     hints: BTreeMap<NodeId, Hint>,
+    detours: Detours,
     types: TypeLists,
     lists: ListState,
     /// When another process with this identity was first and last met.
@@ -143,6 +146,7 @@ impl Membership {
             gone: BTreeMap::new(),
             health: Health::default(),
             hints: BTreeMap::new(),
+            detours: Detours::new(options.probe_period),
             types,
             lists: ListState::default(),
             duplicate: None,
@@ -315,6 +319,7 @@ impl Membership {
             }
         }
         self.report_arrivals(out);
+        self.note_answers(now, out);
     }
 
     /// Keeps a timer of foca. When a suspicion ends is decided here.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gritmesh_runtime::Seed;
+use gritmesh_runtime::{NodeId, Seed};
 
 use crate::MemberState;
 use crate::testing::world::{World, millis};
@@ -156,6 +156,35 @@ fn a_partition_that_heals_before_anyone_is_dead_is_forgotten() {
         assert_eq!(world.deaths(|_| true), 0, "seed {seed}");
         assert!(world.agree(5));
     }
+}
+
+#[test]
+fn a_pair_that_is_cut_is_reached_over_others_and_nobody_dies() {
+    let mut took = Vec::new();
+    for seed in 0..40 {
+        let size = if seed % 2 == 0 { 3 } else { 5 };
+        let mut world = World::settled(seed, size);
+        let detours = |world: &World, number| -> Vec<NodeId> {
+            world.node(number).machine.detours().into_keys().collect()
+        };
+        assert!((1..=size).all(|number| detours(&world, number).is_empty()));
+        world.cut_link(1, 2);
+        if seed % 4 < 2 {
+            world.cut_link(2, 1);
+        }
+        let both = |world: &World| detours(world, 1) == [World::id(2)] && detours(world, 2) == [World::id(1)];
+        took.push(world.run_until(Duration::from_secs(10), both));
+        world.run(Duration::from_secs(30));
+        assert_eq!(world.deaths(|_| true), 0, "seed {seed}");
+        assert!(both(&world), "seed {seed}");
+        assert!((3..=size).all(|number| detours(&world, number).is_empty()), "seed {seed}");
+        let relays = world.node(1).machine.detours();
+        assert!(relays[&World::id(2)].iter().all(|relay| (3..=size).any(|third| World::id(third) == *relay)));
+        world.heal();
+        let none = |world: &World| (1..=size).all(|number| detours(world, number).is_empty());
+        world.run_until(Duration::from_secs(10), none);
+    }
+    describe("a cut pair known to both", took);
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(crate) struct Exchange {
     pub(crate) touched: Vec<NodeId>,
     /// An identity of this node that this process never had.
     pub(crate) impostor: Option<Identity>,
+    /// Who has answered a probe of this node, and who passed that on, in the packets read so far.
+    pub(crate) answers: Vec<(NodeId, Option<NodeId>)>,
     /// Broadcasts from others that are new.
     pub(crate) arrived: Vec<(u64, u64, Vec<u8>)>,
     versions: BTreeMap<u64, u64>,
@@ -54,6 +56,7 @@ impl Shared {
             known: BTreeMap::new(),
             touched: Vec::new(),
             impostor: None,
+            answers: Vec::new(),
             arrived: Vec::new(),
             versions: BTreeMap::new(),
             overflowed: 0,
@@ -104,6 +107,13 @@ impl Exchange {
         let src = Identity::read_body(reader, self.sender, self.identity_of(&self.sender))?;
         let src_incarnation = reader.small()?;
         let message = self.read_message(reader)?;
+        match &message {
+            Message::Ack(_) if addressed_to_us => self.answers.push((self.sender, None)),
+            Message::ForwardedAck { origin, .. } if addressed_to_us => {
+                self.answers.push((origin.node_id(), Some(self.sender)));
+            }
+            _ => {}
+        }
         if !self.is_known_alive(&src, src_incarnation) {
             self.note(&Member::new(src.clone(), src_incarnation, foca::State::Alive))?;
         }

@@ -33,6 +33,8 @@ pub(crate) struct World {
     last_arrival: BTreeMap<(NodeId, NodeId), Instant>,
     /// Nodes on one side of a partition.
     cut_off: BTreeSet<NodeId>,
+    /// Links that are cut, from and to.
+    cut_links: BTreeSet<(NodeId, NodeId)>,
     starts: u64,
 }
 
@@ -80,6 +82,7 @@ impl World {
             queued: 0,
             last_arrival: BTreeMap::new(),
             cut_off: BTreeSet::new(),
+            cut_links: BTreeSet::new(),
             starts: 0,
         }
     }
@@ -212,11 +215,22 @@ impl World {
     /// Cuts these nodes off from the others.
     pub(crate) fn partition(&mut self, numbers: &[u16]) {
         self.cut_off = numbers.iter().copied().map(Self::id).collect();
+        self.lose_cut_links();
+    }
+
+    /// Cuts the link from one node to another one, and that only.
+    pub(crate) fn cut_link(&mut self, from: u16, to: u16) {
+        self.cut_links.insert((Self::id(from), Self::id(to)));
+        self.lose_cut_links();
+    }
+
+    /// Connections over links that are cut break in the end.
+    fn lose_cut_links(&mut self) {
         let pairs: Vec<(NodeId, NodeId)> = self
             .nodes
             .iter()
             .flat_map(|(id, node)| node.links.iter().map(|peer| (*id, *peer)))
-            .filter(|(a, b)| self.is_cut(*a, *b))
+            .filter(|(a, b)| self.is_cut(*a, *b) || self.is_cut(*b, *a))
             .collect();
         for (id, peer) in pairs {
             let lost = Happening::Lost { peer, reason: LossReason::Unreachable };
@@ -226,10 +240,11 @@ impl World {
 
     pub(crate) fn heal(&mut self) {
         self.cut_off.clear();
+        self.cut_links.clear();
     }
 
-    fn is_cut(&self, a: NodeId, b: NodeId) -> bool {
-        self.cut_off.contains(&a) != self.cut_off.contains(&b)
+    fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.cut_off.contains(&from) != self.cut_off.contains(&to) || self.cut_links.contains(&(from, to))
     }
 
     pub(crate) fn run(&mut self, duration: Duration) {
@@ -340,7 +355,8 @@ impl World {
                 node.messages_sent += 1;
                 let linked = node.links.contains(&to);
                 let known = linked || node.addresses.contains_key(&to);
-                if !known || self.is_cut(id, to) {
+                let opens = linked || !self.is_cut(to, id);
+                if !known || !opens || self.is_cut(id, to) {
                     return;
                 }
                 if !linked && self.nodes.contains_key(&to) {
@@ -353,7 +369,7 @@ impl World {
                 let target =
                     self.nodes.iter().find(|(_, node)| address_of(node) == address).map(|(id, _)| *id);
                 match target {
-                    Some(target) if self.is_cut(id, target) => {
+                    Some(target) if self.is_cut(id, target) || self.is_cut(target, id) => {
                         self.push(now + TCP_PATIENCE, id, Happening::DialFailed { address });
                     }
                     Some(target) => self.deliver(id, target, Happening::Dialled { from: id, address }),

@@ -16,17 +16,19 @@
 
 mod event;
 mod founding;
+mod hosts;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gritmesh_membership as membership;
-use gritmesh_membership::{ClusterEvent, MemberState, Membership};
+use gritmesh_membership::{ClusterEvent, Membership};
 use gritmesh_runtime::{ClusterId, Instant, NodeId, Rng, ShardId};
 use gritmesh_sharding as sharding;
 use gritmesh_sharding::{Candidate, Descriptor, Hosting, Placement, Routing, Shard, ShardTable, Version};
 
 pub(crate) use event::{Effect, Event, Persisting, Start};
+use hosts::{candidate, host, is_mixed};
 
 use crate::engine::Routes;
 use crate::machine::Machine;
@@ -146,6 +148,7 @@ impl Control {
                 out.push(Effect::Persist { what: Persisting::Cluster, changes });
             }
             From::ViewChanged => self.view_changed(now, out),
+            From::DetoursChanged => self.publish(out),
             From::Notify(event) => {
                 // Who left still answers what it was sent, and then closes its connections, which is heard apart.
                 if let ClusterEvent::NodeDown(info) = &event {
@@ -230,7 +233,8 @@ impl Control {
         }
         let routing = Routing::new(table, Arc::clone(&self.hosting));
         let cut_off = table.shards().iter().filter(|shard| self.is_cut_off(shard)).map(|shard| shard.id);
-        let routes = Routes { routing, table: table.clone(), cut_off: cut_off.collect() };
+        let detours = self.membership.detours();
+        let routes = Routes { routing, table: table.clone(), cut_off: cut_off.collect(), detours };
         out.push(Effect::Routes { routes: Arc::new(routes), mixed: self.mixed });
     }
 
@@ -370,31 +374,4 @@ fn broadcast_version(descriptor: &Descriptor) -> u64 {
     let Version { term, epoch } = descriptor.version;
     let epoch = epoch.0 & ((1 << EPOCH_BITS) - 1);
     (term << EPOCH_BITS | epoch) << 1 | u64::from(descriptor.leader.is_some())
-}
-
-fn host(member: &membership::Member) -> sharding::Host {
-    sharding::Host {
-        node: member.info.node_id,
-        weight: member.info.weight,
-        alive: member.state.is_active(),
-        types: member.types.clone(),
-    }
-}
-
-/// A member that left is no candidate at all; one that is down may come back.
-fn candidate(member: &membership::Member) -> Option<Candidate> {
-    (member.state != MemberState::Left).then(|| Candidate {
-        node: member.info.node_id,
-        weight: member.info.weight,
-        zone: member.info.zone.clone(),
-        alive: member.state.is_active(),
-    })
-}
-
-fn is_mixed(hosts: &[sharding::Host]) -> bool {
-    let mut lists: BTreeMap<&[String], ()> = BTreeMap::new();
-    for host in hosts.iter().filter(|host| host.alive) {
-        lists.insert(host.types.as_deref().unwrap_or_default(), ());
-    }
-    lists.len() > 1
 }

@@ -147,6 +147,8 @@ pub(crate) struct Travelling {
     pub(crate) attempts: u32,
     /// Nodes that it has passed through.
     pub(crate) hops: u8,
+    /// Whether it came from a node that does not reach the one it is for.
+    pub(crate) relayed: bool,
     /// Who sent it here, if it came from a peer.
     pub(crate) from: Option<Caller>,
 }
@@ -245,11 +247,15 @@ impl Machine for Engine {
         }
         match event {
             Event::Submit(submission) => {
-                self.route(now, Travelling { submission, attempts: 0, hops: 0, from: None }, out);
+                self.route(
+                    now,
+                    Travelling { submission, attempts: 0, hops: 0, relayed: false, from: None },
+                    out,
+                );
             }
             Event::Passed(call) => self.route(now, call, out),
-            Event::Received { from, submission, shard, version, hops } => {
-                let call = Travelling { submission, attempts: 0, hops, from: Some(from) };
+            Event::Received { from, submission, shard, version, hops, relayed } => {
+                let call = Travelling { submission, attempts: 0, hops, relayed, from: Some(from) };
                 self.received(now, call, shard, version, out);
             }
             Event::Reply { slot, result } => {

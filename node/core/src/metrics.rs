@@ -44,6 +44,9 @@ pub(crate) struct Metrics {
     outcomes: Vec<Count>,
     pub(crate) received: Count,
     pub(crate) redirects: Count,
+    pub(crate) detoured: Count,
+    pub(crate) relayed: Count,
+    pub(crate) detours: Level,
     pub(crate) repeated: Count,
     pub(crate) answers_lost: Count,
     pub(crate) activations: Count,
@@ -91,6 +94,12 @@ impl Metrics {
             outcomes: outcome_counters(&mut registry),
             received: metric!("received_calls", "Calls that came from peers"),
             redirects: metric!("redirected_calls", "Calls that went to a node which did not serve the shard"),
+            detoured: metric!(
+                "detoured_calls",
+                "Calls sent over another node, as the one they are for does not answer this one"
+            ),
+            relayed: metric!("relayed_calls", "Calls passed on for nodes that do not reach who serves them"),
+            detours: metric!("detours", "Nodes that do not answer this one and are reached over others"),
             repeated: metric!("repeated_calls", "Envelopes of calls that arrived twice and were dropped"),
             answers_lost: metric!("answers_lost", "Answers that could not be queued for their caller's node"),
             activations: metric!("activations", "Actors brought into memory"),

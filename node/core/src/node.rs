@@ -5,6 +5,7 @@ mod dead_letters;
 mod durable;
 mod handler;
 mod host;
+mod outbound;
 mod perform;
 mod report;
 mod requests;
@@ -74,6 +75,8 @@ pub struct Node {
     subscribers: Subscribers,
     warned: Mutex<std::collections::BTreeSet<String>>,
     dead_letters: Mutex<DeadLetters>,
+    /// When somebody was last warned of nodes that do not answer this one.
+    detours_warned: Mutex<std::collections::BTreeMap<NodeId, gritmesh_runtime::Instant>>,
     pub(crate) metrics: Metrics,
     drained: Latch<()>,
     left: Latch<()>,
@@ -164,6 +167,7 @@ impl Node {
             subscribers: Subscribers::default(),
             warned: Mutex::default(),
             dead_letters: Mutex::default(),
+            detours_warned: Mutex::default(),
             metrics: Metrics::new(),
             drained: Latch::new(),
             left: Latch::new(),

@@ -87,6 +87,8 @@ pub enum Sabotage {
     ForgetCursor,
     /// A replica that says that its records are damaged stays a member.
     KeepLostReplicas,
+    /// Calls to a node that does not answer this one are not sent over others.
+    NeverRelay,
 }
 
 impl Default for NodeOptions {

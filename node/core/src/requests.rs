@@ -25,10 +25,10 @@ use crate::status::{ActorStatus, NodeReport};
 const ASKED_MAX: usize = 4096;
 
 /// Requests of peers that one node answers at once; each may walk through all actors in memory.
-pub(crate) const ANSWERING_MAX: usize = 64;
+const ANSWERING_MAX: usize = 64;
 
 /// Largest envelope of a request. The largest there is holds one address.
-pub(crate) const REQUEST_BYTES_MAX: usize = 16 * 1024;
+const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of one list of actors, so that it surely fits into a frame.
 pub(crate) const LISTED_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -206,6 +206,25 @@ impl Asked {
     }
 }
 
+/// Whether a node answers a request that reached it: it is for this node, of a size that can be, and one of few.
+pub(crate) fn may_answer(
+    me: NodeId,
+    named: NodeId,
+    bytes: usize,
+    answering: usize,
+) -> Result<(), NodeRefusal> {
+    if named != me {
+        return Err(NodeRefusal::OtherNode { node: me });
+    }
+    if bytes > REQUEST_BYTES_MAX {
+        return Err(NodeRefusal::Malformed { detail: format!("it has more than {REQUEST_BYTES_MAX} bytes") });
+    }
+    if answering >= ANSWERING_MAX {
+        return Err(NodeRefusal::Busy);
+    }
+    Ok(())
+}
+
 /// By which the network names a request that it did not send.
 pub(crate) const fn tag(number: u64) -> Tag {
     Tag((LANE as u64) << LANE_SHIFT | number)
@@ -240,6 +259,14 @@ mod tests {
         assert_eq!(first_end.try_recv(), Ok(Some(Ended::Unsent)));
         assert_eq!(second_end.try_recv(), Ok(Some(Ended::Lost)));
         assert_eq!(other_end.try_recv(), Ok(None));
+    }
+
+    #[test]
+    fn a_node_refuses_what_is_for_another_one_or_too_much() {
+        assert_eq!(may_answer(A, A, 100, 0), Ok(()));
+        assert_eq!(may_answer(A, B, 100, 0), Err(NodeRefusal::OtherNode { node: A }));
+        assert_eq!(may_answer(A, A, 100, ANSWERING_MAX), Err(NodeRefusal::Busy));
+        assert!(matches!(may_answer(A, A, REQUEST_BYTES_MAX + 1, 0), Err(NodeRefusal::Malformed { .. })));
     }
 
     #[test]

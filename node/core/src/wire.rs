@@ -58,6 +58,8 @@ mod archive {
         pub(crate) one_way: bool,
         /// Nodes that it has passed through.
         pub(crate) hops: u8,
+        /// Whether the sender does not reach the node that serves the shard, and wants the call passed on.
+        pub(crate) relayed: bool,
         pub(crate) origin: Origin<'a>,
     }
 
@@ -277,6 +279,7 @@ mod tests {
             timeout_us: 30_000_000,
             one_way: false,
             hops: 1,
+            relayed: false,
             origin: Origin::Message { from: "default\0a\0c", sequence: 3, id: [7; 32] },
         })
     }
@@ -296,6 +299,26 @@ mod tests {
         let bytes = Envelope::Reply(reply()).to_bytes(0);
         let ArchivedEnvelope::Reply(read) = Envelope::access(&bytes).unwrap() else { panic!("a reply") };
         assert_eq!(rkyv::deserialize::<Reply, rancor::Error>(read).unwrap(), reply());
+    }
+
+    #[test]
+    fn requests_round_trip_and_fit_into_their_limit() {
+        use crate::requests::{NodeAnswer, NodeRequest, may_answer};
+        let (me, longest) = (NodeId([1; 32]), "x".repeat(3 * 256));
+        let request = || Request {
+            number: 1,
+            incarnation: 2,
+            node: me,
+            request: NodeRequest::InMemory { actor: longest.clone() },
+        };
+        let bytes = Envelope::Request(request()).to_bytes(0);
+        assert_eq!(may_answer(me, me, bytes.len(), 0), Ok(()));
+        let ArchivedEnvelope::Request(read) = Envelope::access(&bytes).unwrap() else { panic!("a request") };
+        assert_eq!(rkyv::deserialize::<Request, rancor::Error>(read).unwrap(), request());
+        let answer = || Answer { number: 1, incarnation: 2, result: Ok(NodeAnswer::InMemory(true)) };
+        let bytes = Envelope::Answer(answer()).to_bytes(0);
+        let ArchivedEnvelope::Answer(read) = Envelope::access(&bytes).unwrap() else { panic!("an answer") };
+        assert_eq!(rkyv::deserialize::<Answer, rancor::Error>(read).unwrap(), answer());
     }
 
     proptest! {

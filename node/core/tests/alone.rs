@@ -84,6 +84,10 @@ impl Network for Nobody {
         Err(SendError::UnknownPeer)
     }
 
+    fn withdraw(&self, _: NodeId, _: TrafficClass, _: &dyn Fn(Tag) -> bool) -> Vec<Tag> {
+        Vec::new()
+    }
+
     fn dial(&self, _: &str) {}
     fn learn(&self, _: &NodeInfo) {}
     fn forget(&self, _: NodeId) {}

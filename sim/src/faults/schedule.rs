@@ -35,7 +35,7 @@ pub(super) fn draw(
     if nodes == 0 || micros == 0 {
         return schedule;
     }
-    let kinds: [(bool, &str, Drawer); 8] = [
+    let kinds: [(bool, &str, Drawer); 9] = [
         (classes.partitions || classes.one_way_partitions, "partitions", draw_partitions),
         (classes.crashes, "crashes", draw_crashes),
         (classes.stalls, "stalls", draw_stalls),
@@ -44,6 +44,7 @@ pub(super) fn draw(
         (classes.full_disks, "full disks", draw_full_disks),
         (classes.leaves, "leaves", draw_leaves),
         (classes.flipped_bits, "flipped bits", draw_flipped_bits),
+        (classes.cut_pairs, "cut pairs", draw_cut_pairs),
     ];
     for (is_on, label, drawer) in kinds {
         if is_on {
@@ -117,6 +118,21 @@ fn draw_partitions(draw: &mut Draw<'_>) {
         };
         draw.plan(span.start, Intervention::Partition(partition));
         draw.plan(span.end, Intervention::Heal);
+    }
+}
+
+/// Partial partitions: two nodes do not reach each other, all others reach both.
+fn draw_cut_pairs(draw: &mut Draw<'_>) {
+    if draw.nodes < 3 {
+        return;
+    }
+    for span in draw.spans(Duration::from_secs(25)) {
+        let one = draw.node();
+        let next = 1 + draw.rng.below(u64::from(draw.nodes) - 1) as u16;
+        let other = NodeIndex((one.0 + next) % draw.nodes);
+        let one_way = draw.rng.chance(0.5);
+        draw.plan(span.start, Intervention::CutPair { one, other, one_way });
+        draw.plan(span.end, Intervention::MendPair { one, other });
     }
 }
 

@@ -41,7 +41,7 @@ fn what_begins_ends_within_the_safety_phase() {
         let plan = Plan::of_classes(&Seed::from_number(number), Classes::ALL, 5, MINUTE);
         let (mut down, mut left) = (BTreeSet::new(), BTreeSet::new());
         let (mut stalled, mut partitioned, mut flipping) = (0i32, false, None);
-        let mut flipped = BTreeSet::new();
+        let (mut flipped, mut cut) = (BTreeSet::new(), BTreeSet::new());
         let mut last = 0;
         for planned in &plan.schedule {
             assert!(last <= planned.at_micros && planned.at() <= MINUTE);
@@ -55,6 +55,8 @@ fn what_begins_ends_within_the_safety_phase() {
                 Intervention::Resume(_) => stalled -= 1,
                 Intervention::Partition(_) => assert!(!std::mem::replace(&mut partitioned, true)),
                 Intervention::Heal => partitioned = false,
+                Intervention::CutPair { one, other, .. } => assert!(one != other && cut.insert((one, other))),
+                Intervention::MendPair { one, other } => assert!(cut.remove(&(one, other))),
                 Intervention::FlipBits { node, per_million: 0 } => assert_eq!(flipping.take(), Some(node)),
                 Intervention::FlipBits { node, .. } => {
                     assert_eq!(flipping.replace(node), None);
@@ -68,6 +70,7 @@ fn what_begins_ends_within_the_safety_phase() {
             }
         }
         assert!(down.is_empty() && left.is_empty() && stalled == 0 && !partitioned && flipping.is_none());
+        assert!(cut.is_empty());
     }
 }
 

@@ -1,11 +1,12 @@
 //! Connections: two ends that open and close at different times.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use gritmesh_runtime::admission::Hello;
 use gritmesh_runtime::{Instant, LossReason, NodeId, TrafficClass};
 
+use super::link::Link;
 use super::{NetworkOccurrence, Report, UNREACHABLE_AFTER, UNREACHABLE_JITTER};
 use crate::NodeIndex;
 use crate::trace::Kind;
@@ -217,9 +218,8 @@ impl State {
         ids.into_iter().for_each(|id| self.watch_if_blocked(id));
     }
 
-    /// All links work again: what was parked is retransmitted, and ends that were given up are reset.
-    pub(crate) fn unblock_links(&mut self) {
-        let unblocked = self.network.links.unblock_all();
+    /// These links work again: what was parked is retransmitted, and ends that were given up are reset.
+    pub(crate) fn unblock_links(&mut self, unblocked: &BTreeMap<Link, Instant>) {
         let mut parked = Vec::new();
         for (id, connection) in &mut self.network.connections {
             connection.is_watched = false;
@@ -237,6 +237,8 @@ impl State {
                 self.hang_up(id, side, reason);
             }
         }
+        // Silence is counted anew where a link is still blocked.
+        self.watch_connections();
     }
 
     /// Lets arrivals that were parked happen.

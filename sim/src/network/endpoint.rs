@@ -78,6 +78,23 @@ impl ClassQueue {
         self.tags.push_back((tag, (body.len() + HEADER_BYTES) as u32));
     }
 
+    /// Takes out envelopes whose tag is chosen.
+    fn withdraw(&mut self, chosen: &dyn Fn(Tag) -> bool) -> Vec<Tag> {
+        let (bytes, tags) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.tags));
+        let (mut start, mut withdrawn) = (0, Vec::new());
+        for (tag, size) in tags {
+            let end = start + size as usize;
+            if tag != Tag::default() && chosen(tag) {
+                withdrawn.push(tag);
+            } else {
+                self.bytes.extend_from_slice(&bytes[start..end]);
+                self.tags.push_back((tag, size));
+            }
+            start = end;
+        }
+        withdrawn
+    }
+
     /// Takes whole envelopes of at most `room` bytes, but at least one.
     pub(crate) fn take(&mut self, room: usize, spare: Vec<u8>) -> Vec<u8> {
         if self.bytes.len() <= room {
@@ -202,6 +219,15 @@ impl Network for Handle {
         self.lock().queue_envelope(self.process, to, class, tag, body)
     }
 
+    fn withdraw(&self, to: NodeId, class: TrafficClass, chosen: &dyn Fn(Tag) -> bool) -> Vec<Tag> {
+        let mut state = self.lock();
+        if !state.is_current(self.process) {
+            return Vec::new();
+        }
+        let peer = state.endpoint(self.process).peers.get_mut(&to);
+        peer.map(|peer| peer.queues[class as usize].withdraw(chosen)).unwrap_or_default()
+    }
+
     fn dial(&self, address: &str) {
         let mut state = self.lock();
         if state.is_current(self.process) {
@@ -249,6 +275,17 @@ mod tests {
         assert_eq!(queue.take(25, Vec::new()).len(), 20);
         assert_eq!(queue.take(1, Vec::new()), [6, 0, 0, 0, 3, 3, 3, 3, 3, 3]);
         assert!(queue.is_empty() && queue.bytes.is_empty());
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_gone_and_the_rest_stays_in_order() {
+        let mut queue = ClassQueue::default();
+        for tag in [1, 0, 2, 3] {
+            queue.push(Tag(tag), &[tag as u8; 2]);
+        }
+        assert_eq!(queue.withdraw(&|tag| tag.0 < 3), [Tag(1), Tag(2)]);
+        assert_eq!(queue.take(100, Vec::new()), [2, 0, 0, 0, 0, 0, 2, 0, 0, 0, 3, 3]);
+        assert!(queue.is_empty());
     }
 
     #[test]

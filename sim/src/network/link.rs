@@ -28,6 +28,8 @@ pub(crate) struct Links {
     character: u64,
     /// Links that swallow everything, with the time since when.
     blocked: BTreeMap<Link, Instant>,
+    /// Links of pairs that are cut, whatever partitions come and go.
+    cut: BTreeMap<Link, Instant>,
     /// Links that are slower by a factor.
     slowed: BTreeMap<Link, u32>,
 }
@@ -36,20 +38,33 @@ impl Links {
     pub(crate) fn new(seed: &Seed) -> Self {
         let mut rng = seed.child("links").rng();
         let character = rng.next_u64();
-        Self { rng, character, blocked: BTreeMap::new(), slowed: BTreeMap::new() }
+        Self { rng, character, blocked: BTreeMap::new(), cut: BTreeMap::new(), slowed: BTreeMap::new() }
     }
 
     pub(crate) fn block(&mut self, link: Link, now: Instant) {
         self.blocked.entry(link).or_insert(now);
     }
 
+    pub(crate) fn cut(&mut self, link: Link, now: Instant) {
+        self.cut.entry(link).or_insert(now);
+    }
+
     pub(crate) fn is_blocked(&self, link: Link) -> bool {
-        !self.blocked.is_empty() && self.blocked.contains_key(&link)
+        let of = |links: &BTreeMap<Link, Instant>| !links.is_empty() && links.contains_key(&link);
+        of(&self.blocked) || of(&self.cut)
     }
 
     /// Unblocks all links and returns them, with the time since when they were blocked.
     pub(crate) fn unblock_all(&mut self) -> BTreeMap<Link, Instant> {
-        std::mem::take(&mut self.blocked)
+        let mut unblocked = std::mem::take(&mut self.cut);
+        unblocked.append(&mut self.blocked);
+        unblocked
+    }
+
+    /// Lets a pair's link carry again, if no partition blocks it; returns it with the time since when it was cut.
+    pub(crate) fn mend(&mut self, link: Link) -> Option<(Link, Instant)> {
+        let since = self.cut.remove(&link)?;
+        (!self.blocked.contains_key(&link)).then_some((link, since))
     }
 
     pub(crate) fn slow(&mut self, link: Link, factor: u32) {
@@ -126,6 +141,22 @@ mod tests {
     use super::*;
 
     const LINK: Link = (NodeIndex(0), NodeIndex(1));
+
+    #[test]
+    fn a_pair_is_mended_for_itself_and_not_within_a_partition() {
+        let (mut links, now) = (Links::new(&Seed::from_number(1)), Instant::ZERO);
+        links.cut(LINK, now);
+        assert!(links.is_blocked(LINK) && !links.is_blocked((LINK.1, LINK.0)));
+        assert_eq!(links.mend(LINK), Some((LINK, now)));
+        assert!(!links.is_blocked(LINK));
+        links.cut(LINK, now);
+        links.block(LINK, now);
+        assert_eq!(links.mend(LINK), None);
+        assert!(links.is_blocked(LINK));
+        links.cut(LINK, now);
+        assert_eq!(links.unblock_all(), [(LINK, now)].into());
+        assert!(!links.is_blocked(LINK));
+    }
 
     #[test]
     fn latency_stays_in_its_bounds_and_a_factor_scales_it() {

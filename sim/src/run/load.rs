@@ -11,7 +11,7 @@ use gritmesh_runtime::{BoxFuture, Clock, Environment, FailureCode, Instant, Rng}
 use parking_lot::Mutex;
 
 pub(super) use durable::{Kind, answer_now, members};
-pub(super) use volatile::PROBES;
+pub(super) use volatile::{PROBES, probe_now};
 
 use crate::history::{Call, End, History};
 use crate::world::{NodeIndex, Notes};

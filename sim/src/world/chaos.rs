@@ -126,7 +126,30 @@ impl World {
         let mut state = self.shared.lock();
         state.record(Kind::Healed, None, None, [0, 0]);
         state.network.links.restore_all();
-        state.unblock_links();
+        let unblocked = state.network.links.unblock_all();
+        state.unblock_links(&unblocked);
+    }
+
+    /// Cuts two nodes off from each other, and from nobody else: in both directions, or only what the first one sends to
+    /// the second.
+    pub fn cut_pair(&mut self, one: NodeIndex, other: NodeIndex, one_way: bool) {
+        let mut state = self.shared.lock();
+        let now = state.now;
+        for link in [(one, other), (other, one)].into_iter().take(if one_way { 1 } else { 2 }) {
+            state.network.links.cut(link, now);
+            state.record(Kind::LinkBlocked, Some(link.0), Some(link.1), [0, 0]);
+        }
+        state.watch_connections();
+    }
+
+    /// Lets two nodes that were cut off from each other meet again, unless a partition is between them.
+    pub fn mend_pair(&mut self, one: NodeIndex, other: NodeIndex) {
+        let mut state = self.shared.lock();
+        state.record(Kind::Healed, Some(one), Some(other), [0, 0]);
+        let links = &mut state.network.links;
+        let unblocked =
+            [(one, other), (other, one)].into_iter().filter_map(|link| links.mend(link)).collect();
+        state.unblock_links(&unblocked);
     }
 
     /// Moves the wall clock of a node; its monotonic clock goes on as if nothing had happened.

@@ -3,7 +3,10 @@
 //! Every call is in one of three places until it ends: *parked*, because nobody is known to serve its shard;
 //! *pending*, sent to another node; or *delivered* to an activation here. A call moves back to parked only if it
 //! surely did not run: it was never sent, or it was redirected. A pending call whose connection breaks ends as
-//! `Unknown`.
+//! `Unknown`. One that is still queued at its deadline is taken out of the queue and ends as `NotDelivered`.
+//!
+//! Where two nodes do not reach each other and a third one reaches both, the call goes to the third, which takes it as
+//! it would a call of its own, up to the answer; what it says of the end is as true as what it says to its own callers.
 //!
 //! ```text
 //!              no route, shard in transit           route says another node
@@ -12,9 +15,11 @@
 //!      └─────────────┴──► Deliver         unsent
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gritmesh_actor::Submission;
 use gritmesh_runtime::{Failure, FailureCode, Instant, NodeId, ShardId};
 use gritmesh_sharding::{Route, Version};
 
@@ -58,7 +63,7 @@ impl Engine {
                 self.deliver(now, call, shard, version, &routes, out);
             }
             Route::Node { node, shard, version } => match call.from {
-                Some(caller) if !call.submission.header.one_way => {
+                Some(caller) if !passes_on(&call, caller, node, &routes) => {
                     redirect(caller, &routes, shard, Some(node), out);
                 }
                 _ => self.send(now, call, node, shard, version, out),
@@ -144,12 +149,18 @@ impl Engine {
                 if node != self.me
                     && node != sent.to
                     && call.attempts <= REDIRECTS_MAX
-                    && version >= known =>
+                    && version >= known
+                    && !(call.relayed && self.is_cut_off_from(node)) =>
             {
                 self.send(now, call, node, shard, version, out);
             }
             _ => self.park(now, call, Reason::Moving(shard, known), out),
         }
+    }
+
+    /// Whether a node does not answer this one itself.
+    fn is_cut_off_from(&self, node: NodeId) -> bool {
+        self.routes.as_ref().is_some_and(|routes| routes.detours.contains_key(&node))
     }
 
     /// A call from a peer. If the peer knows of a newer leadership than this node, it may be right or may have been
@@ -207,10 +218,11 @@ impl Engine {
     }
 
     pub(super) fn expire(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        for sent in self.pending.expire(now) {
-            let detail = format!("no answer came from node {} by the deadline", sent.to.short());
-            refuse(sent.call, FailureCode::Unknown, detail, out);
+        let mut expired: BTreeMap<NodeId, Vec<(u64, Submission)>> = BTreeMap::new();
+        for (slot, sent) in self.pending.expire(now) {
+            expired.entry(sent.to).or_default().push((slot, sent.call.submission));
         }
+        out.extend(expired.into_iter().map(|(to, calls)| Effect::Expire { to, calls }));
         let (expired, again) = self.parked.take_due(now);
         for (call, reason) in expired {
             refuse(call, FailureCode::NotDelivered, reason.to_string(), out);
@@ -220,6 +232,15 @@ impl Engine {
             self.route(now, call, out);
         }
     }
+}
+
+/// Whether a call of a peer is for this node to send on. Nobody could follow a redirect for a message without a waiting
+/// caller. One that the peer cannot send itself is sent for it, if this node reaches who serves the shard: so a call
+/// passes through one other node at most, and that is enough, as a node that none of the others reaches for this one is
+/// down for it.
+fn passes_on(call: &Travelling, caller: Caller, node: NodeId, routes: &Routes) -> bool {
+    let reaches = node != caller.peer && !routes.detours.contains_key(&node);
+    call.submission.header.one_way || call.relayed && reaches
 }
 
 pub(super) fn refuse(call: Travelling, code: FailureCode, detail: impl Into<String>, out: &mut Vec<Effect>) {

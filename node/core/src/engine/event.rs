@@ -1,6 +1,6 @@
 //! What an engine hears and what it wants done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub(crate) struct Routes {
     pub(crate) table: ShardTable,
     /// Shards of whose replicas no majority is alive, as seen from here.
     pub(crate) cut_off: BTreeSet<ShardId>,
+    /// Nodes that do not answer this one, and those that reach them.
+    pub(crate) detours: BTreeMap<NodeId, Vec<NodeId>>,
 }
 
 impl Routes {
@@ -37,6 +39,12 @@ impl Routes {
             Some(node) => Route::Node { node, shard: shard.id, version: shard.version() },
             None => Route::NoLeader { shard: shard.id },
         }
+    }
+
+    /// Over whom a node is reached that does not answer this one: another one with each attempt.
+    pub(crate) fn relay(&self, to: NodeId, attempts: u32) -> Option<NodeId> {
+        let relays = self.detours.get(&to)?;
+        relays.get(attempts as usize % relays.len().max(1)).copied()
     }
 
     pub(crate) fn leader(&self, shard: ShardId) -> Option<NodeId> {
@@ -72,7 +80,15 @@ pub(crate) enum Event {
     /// A call that another engine had before the table told that it is this one's.
     Passed(Travelling),
     /// A call from a peer for an actor that is not in memory here.
-    Received { from: Caller, submission: Submission, shard: ShardId, version: Version, hops: u8 },
+    Received {
+        from: Caller,
+        submission: Submission,
+        shard: ShardId,
+        version: Version,
+        hops: u8,
+        /// Whether the peer does not reach the node that serves the shard, and wants the call passed on.
+        relayed: bool,
+    },
     /// A peer answered.
     Reply { slot: u64, result: Result<Vec<u8>, Failure> },
     /// A peer does not serve the shard; the call did not run.
@@ -147,6 +163,8 @@ pub(crate) enum Effect {
     Administer { shard: ShardId, submission: Submission },
     /// Give a call to the engine of its shard.
     Pass { call: Travelling, shard: ShardId },
+    /// End calls to a node whose deadline has passed: those that are still queued surely did not run.
+    Expire { to: NodeId, calls: Vec<(u64, Submission)> },
     /// End a call.
     Answer(Submission, Result<Vec<u8>, Failure>),
     /// Write a batch, then tell [`Event::Persisted`].
@@ -211,6 +229,10 @@ pub(crate) enum Effect {
 pub(crate) enum Counted {
     /// A call went to a node that did not serve its shard.
     Redirected,
+    /// A call goes over another node, as its own does not answer this one.
+    Detoured,
+    /// A call of a peer is passed on to a node that the peer does not reach.
+    Relayed,
     /// A call named a type that nobody hosts.
     UnknownType {
         /// The type.

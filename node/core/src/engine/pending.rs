@@ -84,20 +84,20 @@ impl Pending {
     }
 
     /// Takes what was sent to one peer.
-    pub(super) fn remove_peer(&mut self, peer: NodeId) -> Vec<Sent> {
-        self.remove_where(|sent| sent.to == peer)
+    pub(super) fn remove_peer(&mut self, peer: NodeId) -> impl Iterator<Item = Sent> + use<> {
+        self.remove_where(|sent| sent.to == peer).into_iter().map(|(_, sent)| sent)
     }
 
     /// Takes everything.
-    pub(super) fn remove_all(&mut self) -> Vec<Sent> {
-        self.remove_where(|_| true)
+    pub(super) fn remove_all(&mut self) -> impl Iterator<Item = Sent> + use<> {
+        self.remove_where(|_| true).into_iter().map(|(_, sent)| sent)
     }
 
-    /// Takes what has not been answered in time.
+    /// Takes what has not been answered in time, with the slots.
     ///
     /// The earliest deadline is only computed anew when it has passed: it then belongs most often to a call that
     /// was answered long ago, and the scan happens about once per default deadline.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<Sent> {
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<(u64, Sent)> {
         if now < self.earliest {
             return Vec::new();
         }
@@ -112,13 +112,13 @@ impl Pending {
         (self.earliest < Instant::MAX).then_some(self.earliest)
     }
 
-    fn remove_where(&mut self, matches: impl Fn(&Sent) -> bool) -> Vec<Sent> {
+    fn remove_where(&mut self, matches: impl Fn(&Sent) -> bool) -> Vec<(u64, Sent)> {
         let mut removed = Vec::new();
         for (index, entry) in self.entries.iter_mut().enumerate() {
             if let Some(sent) = entry.sent.take_if(|sent| matches(sent)) {
                 self.free.push(index as u32);
                 self.used -= 1;
-                removed.push(sent);
+                removed.push((slot(self.engine, entry.generation, index as u32), sent));
             }
         }
         removed

@@ -6,7 +6,8 @@ use gritmesh_sharding::Version;
 
 use super::calls::refuse;
 use super::pending::{PENDING_MAX, Sent};
-use super::{Effect, Engine, Travelling};
+use super::{Counted, Effect, Engine, Travelling};
+use crate::options::Sabotage;
 use crate::wire::{Call, Envelope};
 
 /// Nodes that a message without a waiting caller may pass through. Nobody could follow a redirect for it, so a
@@ -42,9 +43,14 @@ impl Engine {
             let detail = "the nodes disagree about who serves the shard";
             return refuse(call, FailureCode::NotDelivered, detail, out);
         }
+        let relay = self.relay(&call, to);
+        out.extend(relay.map(|_| Effect::Count(Counted::Detoured)));
+        out.extend((call.relayed && !one_way).then_some(Effect::Count(Counted::Relayed)));
+        let relayed = relay.is_some();
+        let to = relay.unwrap_or(to);
         // Nobody waits for the answer to a one-way message, so it needs no place among the pending calls.
         let slot = if one_way { 0 } else { self.pending.reserve() };
-        let body = self.envelope(now, &call, to, (slot, hops), (shard, version), &arguments);
+        let body = self.envelope(now, &call, (to, relayed), (slot, hops), (shard, version), &arguments);
         if body.len() > frame::FRAME_BYTES_MAX {
             self.pending.cancel(slot);
             let detail = format!(
@@ -60,11 +66,21 @@ impl Engine {
         out.push(Effect::Send { to, slot, body });
     }
 
+    /// Whom to send a call to instead, as the node that it is for does not answer this one. A call that came here because
+    /// its sender does not reach that node takes no second detour; messages without a waiting caller count their hops.
+    fn relay(&self, call: &Travelling, to: NodeId) -> Option<NodeId> {
+        let second = call.relayed && !call.submission.header.one_way;
+        if second || self.sabotage == Sabotage::NeverRelay {
+            return None;
+        }
+        self.routes.as_ref()?.relay(to, call.attempts)
+    }
+
     fn envelope(
         &mut self,
         now: Instant,
         call: &Travelling,
-        to: NodeId,
+        (to, relayed): (NodeId, bool),
         (slot, hops): (u64, u8),
         (shard, version): (ShardId, Version),
         arguments: &[u8],
@@ -89,6 +105,7 @@ impl Engine {
             timeout_us: u64::try_from((header.deadline - now).as_micros()).unwrap_or(u64::MAX),
             one_way: header.one_way,
             hops,
+            relayed,
             origin: (&header.origin).into(),
         };
         let size_hint = arguments.len() + wire.key.len() + wire.method.len();

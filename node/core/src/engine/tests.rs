@@ -4,6 +4,7 @@ mod calls;
 mod commits;
 mod crashes;
 mod damage;
+mod detours;
 mod disk;
 mod handing;
 mod retention;

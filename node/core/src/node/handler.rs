@@ -255,6 +255,7 @@ impl Node {
             shard,
             version: Version { term: call.term.to_native(), epoch: Epoch(call.epoch.to_native()) },
             hops: call.hops,
+            relayed: call.relayed,
         };
         Some((engine, event))
     }

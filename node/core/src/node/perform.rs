@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gritmesh_actor::{AnyActivation, Gate, Header, Outgoing, Payload, ReleaseGuard, Submission};
 use gritmesh_runtime::{
-    ActorAddress, Batch, Clock, Failure, FailureCode, Instant, NodeId, SendError, ShardId, Tag, TrafficClass,
+    ActorAddress, Batch, Clock, Failure, FailureCode, Instant, NodeId, ShardId, Tag, TrafficClass,
 };
 use gritmesh_shard::{PendingMessage, PendingReminder};
 
@@ -12,9 +12,8 @@ use super::Node;
 use super::bulk::BulkTask;
 use crate::control::Control;
 use crate::driver::Perform;
-use crate::engine::{Caller, Counted, Engine, Routes};
+use crate::engine::{Counted, Engine, Routes};
 use crate::options::Sabotage;
-use crate::wire::{Envelope, Place};
 use crate::{control, engine};
 
 /// Which driver a timer belongs to.
@@ -174,10 +173,11 @@ impl Perform<Control> for Node {
                 self.view.store(view);
             }
             Effect::Routes { routes, mixed } => {
-                self.routes.store(Some(Arc::clone(&routes)));
+                let before = self.routes.swap(Some(Arc::clone(&routes)));
                 for engine in &self.engines {
                     engine.post(&node, engine::Event::Routes(Arc::clone(&routes)));
                 }
+                node.detours_changed(before.as_deref(), &routes);
                 if mixed {
                     self.warn_of_types();
                     deferred.push(Deferred::Reconcile(routes));
@@ -193,7 +193,7 @@ impl Perform<Control> for Node {
                 self.engines[self.engine_of(shard)].post(&node, want);
             }
             Effect::Gone(peer) => {
-                self.asked.lock().lost(peer, &[]);
+                node.withdraw_calls(peer);
                 for engine in &self.engines {
                     engine.post(&node, engine::Event::Gone(peer));
                 }
@@ -284,6 +284,7 @@ impl Perform<Engine> for Node {
                 deferred.push(Deferred::Administer { shard, submission })
             }
             Effect::Pass { call, shard } => self.post(shard, engine::Event::Passed(call)),
+            Effect::Expire { to, calls } => self.expire_calls(to, calls),
             Effect::Answer(submission, result) => self.end(submission, result),
             Effect::Open { gate, result } => deferred.push(Deferred::Open { gate, result }),
             Effect::Evict { shard, leads } => deferred.push(Deferred::Evict { shard, leads }),
@@ -342,6 +343,8 @@ impl Node {
     fn count(&self, counted: Counted) {
         match counted {
             Counted::Redirected => self.metrics.redirects.inc(),
+            Counted::Detoured => self.metrics.detoured.inc(),
+            Counted::Relayed => self.metrics.relayed.inc(),
             Counted::UnknownType { actor_type } => {
                 self.warn_unknown_type(&actor_type);
                 0
@@ -371,28 +374,5 @@ impl Node {
             self.metrics.activations.inc();
         }
         deferred.push(Deferred::Deliver { header, payload, activation, new });
-    }
-
-    fn send_call(&self, to: NodeId, slot: u64, body: &[u8]) {
-        let Err(error) = self.send_call_class(to, Tag(slot), body) else { return };
-        if slot == 0 {
-            return self.refuse_unsent(body, &error);
-        }
-        let failure = match error {
-            SendError::UnknownPeer => None,
-            SendError::QueueFull => {
-                let detail = format!("the queue to node {} is full", self.name_of(to));
-                Some(Failure { retry_after_ms: 50, ..Failure::new(FailureCode::Overloaded, detail) })
-            }
-            SendError::TooLarge { .. } => Some(Failure::new(FailureCode::TooLarge, error.to_string())),
-            SendError::Closed => Some(Failure::new(FailureCode::NotDelivered, error.to_string())),
-        };
-        let engine = &self.engines[usize::from(engine::engine_of(slot))];
-        engine.post(&self.this(), engine::Event::NotSent { slot, failure });
-    }
-
-    fn send_redirect(&self, to: Caller, place: Place) {
-        let body = Envelope::Redirect { slot: to.slot, incarnation: to.incarnation.0, place }.to_bytes(0);
-        self.network_send(TrafficClass::Calls, to.peer, &body);
     }
 }

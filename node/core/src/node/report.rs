@@ -20,6 +20,9 @@ use crate::status::{
 /// Types for which somebody was warned. A client that makes up names must not fill the memory.
 const WARNED_MAX: usize = 1024;
 
+/// Nodes that do not answer this one, of which as many are named.
+const DETOURS_NOTED_MAX: usize = 8;
+
 impl Node {
     /// Counts the members by state.
     pub(super) fn show_members(&self, view: &gritmesh_membership::View) {
@@ -65,6 +68,12 @@ impl Node {
                     2 => notes.push("two nodes: no change is possible while one of them is away".to_owned()),
                     _ => {}
                 }
+                let detours = routes.detours.iter().take(DETOURS_NOTED_MAX);
+                notes.extend(detours.map(|(peer, relays)| {
+                    let over = relays.iter().map(|relay| self.name_of(*relay)).collect::<Vec<_>>();
+                    let (peer, over) = (self.name_of(*peer), over.join(", "));
+                    format!("{peer} does not answer this node: calls to it go over {over}; check the network")
+                }));
                 if !routes.cut_off.is_empty() {
                     let cut_off = routes.cut_off.len();
                     waits_for.push(format!("a majority of the replicas of {cut_off} of {all} shards"));

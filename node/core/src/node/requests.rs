@@ -8,9 +8,7 @@ use futures::future::{Either, select};
 use gritmesh_runtime::{ActorAddress, NodeId};
 
 use super::Node;
-use crate::requests::{
-    ANSWERING_MAX, Ended, NodeAnswer, NodeRefusal, NodeRequest, NodeRequestError, REQUEST_BYTES_MAX, tag,
-};
+use crate::requests::{Ended, NodeAnswer, NodeRefusal, NodeRequest, NodeRequestError, may_answer, tag};
 use crate::status::{ActorStatus, NodeReport};
 use crate::wire::{Answer, Envelope, Request};
 
@@ -136,18 +134,10 @@ impl Node {
     /// A peer asks. It is answered by a task, as an answer may take a walk through all actors.
     pub(super) fn request_received(self: &Arc<Self>, from: NodeId, bytes: usize, request: Request) {
         let Request { number, incarnation, node, request } = request;
-        let refusal = if node != self.info.node_id {
-            Some(NodeRefusal::OtherNode { node: self.info.node_id })
-        } else if bytes > REQUEST_BYTES_MAX {
-            Some(NodeRefusal::Malformed { detail: format!("it has more than {REQUEST_BYTES_MAX} bytes") })
-        } else if self.answering.fetch_add(1, Ordering::Relaxed) >= ANSWERING_MAX {
+        let answer = move |result| Envelope::Answer(Answer { number, incarnation, result }).to_bytes(0);
+        let answering = self.answering.fetch_add(1, Ordering::Relaxed);
+        if let Err(refusal) = may_answer(self.info.node_id, node, bytes, answering) {
             self.answering.fetch_sub(1, Ordering::Relaxed);
-            Some(NodeRefusal::Busy)
-        } else {
-            None
-        };
-        let answer = |result| Envelope::Answer(Answer { number, incarnation, result }).to_bytes(0);
-        if let Some(refusal) = refusal {
             return self.answer_asker(from, &answer(Err(refusal)));
         }
         let this = self.weak.clone();

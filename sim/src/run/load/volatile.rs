@@ -47,6 +47,19 @@ pub(super) fn call(place: &Place<'_>, timeout: Duration, rng: &mut Rng) {
     place.wait(number, Box::pin(call));
 }
 
+/// Calls a volatile actor, and gives the number of the call: what must be answered.
+pub(in crate::run) fn probe_now(place: &Place<'_>, probe: u64, timeout: Duration) -> u64 {
+    let (actor, what) = (format!("p{probe}"), "Run { millis: 0 }".to_owned());
+    let number = place.begin(Planned { actor: &actor, operation: None, timeout, one_way: false, what });
+    let target = place.node.actor::<Probe>(&actor);
+    let call = async move {
+        let outcome = target.run(number, 0).deadline(timeout).await;
+        outcome.map(|answer| (answer, 0)).map_err(|error| error.code())
+    };
+    place.wait(number, Box::pin(call));
+    number
+}
+
 fn actor_id(rng: &mut Rng) -> String {
     format!("p{}", rng.below(PROBES))
 }

@@ -171,6 +171,8 @@ pub(super) struct World {
     pub(super) gossips: bool,
     /// Pairs of sites between which nothing travels.
     pub(super) cut: BTreeSet<(usize, usize)>,
+    /// Who does not answer the first site, and over whom it is reached.
+    pub(super) detours: BTreeMap<NodeId, Vec<NodeId>>,
     /// Where what belongs to transfers is kept instead of travelling.
     pub(super) bulk: Option<Vec<Bulk>>,
     /// Requests for parts of states that were answered.
@@ -221,6 +223,7 @@ impl World {
             evicts: true,
             gossips: true,
             cut: BTreeSet::new(),
+            detours: BTreeMap::new(),
             bulk: None,
             chunks: 0,
             packets: VecDeque::new(),
@@ -309,7 +312,12 @@ impl World {
     pub(super) fn routes(&self) -> Arc<Routes> {
         let host = |node| Host { node, weight: 1, alive: true, types: Some(Arc::from(["t".to_owned()])) };
         let routing = Routing::new(&self.table, Arc::new(Hosting::new(NODES.map(host))));
-        Arc::new(Routes { routing, table: self.table.clone(), cut_off: BTreeSet::new() })
+        Arc::new(Routes {
+            routing,
+            table: self.table.clone(),
+            cut_off: BTreeSet::new(),
+            detours: self.detours.clone(),
+        })
     }
 
     /// Makes shard 0 be led by a node as far as everybody knows, and tells what the first engine does then.
@@ -392,6 +400,10 @@ impl World {
                 return;
             }
             Effect::Answer(submission, result) => return submission.payload.answer(result),
+            Effect::Expire { calls, .. } => {
+                let late = || Err(Failure::new(FailureCode::Unknown, "no answer came by the deadline"));
+                return calls.into_iter().for_each(|(_, submission)| submission.payload.answer(late()));
+            }
             Effect::Count(_) | Effect::Stopped => return,
             Effect::Own(_) => unreachable!("it was taken before"),
             Effect::Evict { shard, leads } => {
@@ -611,7 +623,15 @@ impl World {
         let submission = self.submission(1000, one_way, "t/x", "m");
         let from = Caller { peer: OTHER, slot: 77, incarnation: Incarnation(1) };
         let version = Version { term, epoch: Epoch(1) };
-        self.seen(0, Event::Received { from, submission, shard: ZERO, version, hops })
+        self.seen(0, Event::Received { from, submission, shard: ZERO, version, hops, relayed: false })
+    }
+
+    /// A call that comes to the first site from a peer which does not reach who serves it.
+    pub(super) fn receive_relayed(&mut self, term: u64) -> Vec<Seen> {
+        let submission = self.submission(1000, false, "t/x", "m");
+        let from = Caller { peer: OTHER, slot: 77, incarnation: Incarnation(1) };
+        let version = Version { term, epoch: Epoch(1) };
+        self.seen(0, Event::Received { from, submission, shard: ZERO, version, hops: 1, relayed: true })
     }
 }
 

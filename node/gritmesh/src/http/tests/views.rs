@@ -122,6 +122,58 @@ async fn two_nodes_share_the_work_and_answer_for_each_other() {
     second.node.shutdown().await;
 }
 
+/// One node serves HTTP and the other none: an address of HTTP does not say who answers there, or whether somebody does.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_node_is_asked_and_ordered_by_the_peers() {
+    let first = start(|builder| builder.name("first")).await;
+    first.ready().await;
+    let seed = first.node.peer_address().to_string();
+    let second = start(|builder| {
+        let settings = crate::config::Settings { http: "off".into(), ..builder.current().clone() };
+        builder.settings(settings).name("second").seeds([seed])
+    })
+    .await;
+    second.ready().await;
+    assert_eq!(second.node.http_address(), None);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let theirs = loop {
+        let all = first.get("/v1/cluster").value;
+        let second = all["members"].as_array().unwrap().iter().find(|it| it["name"] == "second").cloned();
+        match second {
+            Some(member) if member["shards"].as_u64() >= Some(25) => break member["node_id"].clone(),
+            _ => assert!(Instant::now() < deadline, "{all}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    for id in 0..40 {
+        assert_eq!(first.post(&format!("/v1/call/counter/{id}/add"), "1").value, json!(1));
+    }
+    let all = first.get("/v1/actors?all=true&type=counter").value;
+    assert_eq!((&all["total"], &all["unreachable"]), (&json!(40), &json!([])));
+    let hosts: std::collections::BTreeSet<&str> =
+        all["actors"].as_array().unwrap().iter().map(|actor| actor["node"].as_str().unwrap()).collect();
+    assert_eq!(hosts.into_iter().collect::<Vec<_>>(), ["first", "second"]);
+    for id in 0..40 {
+        assert_eq!(first.get(&format!("/v1/where/counter/{id}")).value["active"], json!(true), "{id}");
+    }
+
+    let path = format!("/v1/node?node={}", theirs.as_str().unwrap());
+    assert_eq!(first.get(&path).value["name"], json!("second"));
+    let nobody = json!({ "node": "0".repeat(64) }).to_string();
+    assert_eq!(first.post("/v1/node/drain", &nobody).problem(), (404, "unknown_node"));
+    assert_eq!(first.post("/v1/node/drain", r#"{"node": "second"}"#).problem(), (400, "bad_request"));
+    let order = json!({ "node": theirs }).to_string();
+    let answer = first.post("/v1/node/drain", &order);
+    assert_eq!((answer.status, &answer.value["name"]), (202, &json!("second")));
+    tokio::time::timeout(Duration::from_secs(20), second.node.drain()).await.expect("drained");
+    let (drained, own) = (first.get(&path).value, first.get("/v1/node").value);
+    assert_eq!((&drained["draining"], &drained["shards_led"]), (&json!(true), &json!(0)));
+    assert_eq!((&own["name"], &own["draining"]), (&json!("first"), &json!(false)));
+    second.node.shutdown().await;
+    let gone = first.post("/v1/node/drain", &order);
+    assert_eq!(gone.problem(), (503, "node_down"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn administration_is_for_this_machine_or_a_token() {
     let open = start_ready().await;

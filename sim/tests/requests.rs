@@ -1,0 +1,96 @@
+//! Orders and questions for one node, through any other one.
+
+use std::time::Duration;
+
+use gritmesh_actor::{actor, handlers};
+use gritmesh_core::NodeRequestError;
+use gritmesh_runtime::NodeId;
+use gritmesh_sim::Sim;
+
+#[actor(volatile, crate = gritmesh_actor)]
+#[derive(Default)]
+struct Counter {
+    value: u64,
+}
+
+#[handlers(crate = gritmesh_actor)]
+impl Counter {
+    async fn add(&mut self, n: u64) -> u64 {
+        self.value += n;
+        self.value
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+fn id(sim: &Sim, node: u16) -> NodeId {
+    sim.node(node).unwrap().info().node_id
+}
+
+#[test]
+fn an_order_takes_effect_at_the_node_that_it_names() {
+    let mut sim = Sim::new(7).nodes(3).register::<Counter>().start();
+    let (asked, second) = (sim.node(0).unwrap().clone(), id(&sim, 1));
+    sim.block_on(async { asked.drain_node(second, TIMEOUT).await }).unwrap().unwrap();
+    let drained = |sim: &Sim| sim.node(1).unwrap().report().shards_led == 0;
+    assert!(sim.run_until(Duration::from_secs(20), drained));
+    let reports: Vec<_> = (0..3)
+        .map(|node| {
+            let (asked, node) = (sim.node(2).unwrap().clone(), id(&sim, node));
+            sim.block_on(async { asked.report_of(node, TIMEOUT).await }).unwrap().unwrap()
+        })
+        .collect();
+    let draining: Vec<bool> = reports.iter().map(|report| report.draining).collect();
+    assert_eq!(draining, [false, true, false]);
+    assert_eq!(reports.iter().map(|report| report.shards_led).sum::<u32>(), 64);
+    assert_eq!(reports[1].shards_led, 0);
+}
+
+#[test]
+fn every_list_is_of_the_node_that_was_asked() {
+    let mut sim = Sim::new(8).nodes(3).register::<Counter>().start();
+    for number in 0..30 {
+        let actor = sim.node(0).unwrap().actor::<Counter>(&format!("c{number}"));
+        sim.block_on(async { actor.add(1).await }).unwrap().unwrap();
+    }
+    let mut found = Vec::new();
+    for node in 0..3 {
+        let (asked, target) = (sim.node(0).unwrap().clone(), id(&sim, node));
+        let answer = sim.block_on(async { asked.actors_of(target, None, 100, TIMEOUT).await });
+        let (actors, total) = answer.unwrap().unwrap();
+        assert_eq!(actors.len() as u64, total);
+        for actor in actors {
+            assert_eq!(actor.node, format!("n{node}"));
+            let address = actor.address.parse().unwrap();
+            let here = sim.block_on(async { asked.in_memory_of(target, &address, TIMEOUT).await });
+            assert!(here.unwrap().unwrap(), "{address}");
+            found.push(actor.address);
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len(), 30, "each is on one node");
+}
+
+#[test]
+fn who_cannot_be_asked_is_told_apart() {
+    let mut sim = Sim::new(9).nodes(3).register::<Counter>().start();
+    let (asked, nobody, dead) = (sim.node(0).unwrap().clone(), NodeId([9; 32]), id(&sim, 1));
+    let report = |sim: &mut Sim, node| {
+        let asked = asked.clone();
+        sim.block_on(async move { asked.report_of(node, TIMEOUT).await }).unwrap().unwrap_err()
+    };
+    assert_eq!(report(&mut sim, nobody), NodeRequestError::Unknown { node: nobody });
+    // A node that does not run any more, and of which nobody knows that yet: the request was sent and is lost.
+    sim.crash(1);
+    let begun = sim.now();
+    let error = report(&mut sim, dead);
+    assert!(
+        matches!(error, NodeRequestError::NoAnswer { .. } | NodeRequestError::NotDelivered { .. }),
+        "{error}"
+    );
+    assert!(sim.now() - begun <= TIMEOUT);
+    sim.advance(Duration::from_secs(3));
+    let error = report(&mut sim, dead);
+    assert_eq!(error, NodeRequestError::Down { name: "n1".into(), state: "down" });
+}
