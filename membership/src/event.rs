@@ -31,6 +31,13 @@ pub enum Event<'a> {
         /// The address as it was given.
         address: &'a str,
     },
+    /// A name that was to be dialled has these addresses.
+    Resolved {
+        /// The name as it was given, with the port.
+        name: &'a str,
+        /// What it shows.
+        addresses: &'a [std::net::SocketAddr],
+    },
     /// An address that was dialled is this node's own.
     OwnAddress {
         /// The address as it was given.
@@ -77,7 +84,7 @@ pub enum Effect {
         /// Its bytes.
         body: Vec<u8>,
     },
-    /// Connect to whoever listens at an address.
+    /// Connect to whoever listens at an address, or report what addresses a name has.
     Dial {
         /// `host:port`.
         address: String,

@@ -83,6 +83,16 @@ impl Identity {
         self.body.leaving
     }
 
+    pub(crate) fn renewals(&self) -> u32 {
+        self.body.renewals
+    }
+
+    /// A newer identity of this process than one that was claimed for it. `None` if the claim cannot be surpassed.
+    pub(crate) fn beyond(&self, claimed: u32) -> Option<Self> {
+        let renewals = self.body.renewals.max(claimed).checked_add(1)?;
+        Some(Self::from_parts(self.body.info.clone(), renewals, false))
+    }
+
     fn rank(&self) -> (Incarnation, u32, bool, u64) {
         (self.body.info.incarnation, self.body.renewals, self.body.leaving, self.fingerprint)
     }

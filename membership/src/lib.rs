@@ -44,6 +44,7 @@
 mod event;
 mod health;
 mod identity;
+mod lies;
 mod membership;
 mod message;
 mod options;
@@ -57,6 +58,8 @@ mod wire;
 
 pub use event::{Broadcast, Counters, Effect, Event, Fatal};
 pub use identity::LABEL_BYTES_MAX;
+#[doc(hidden)]
+pub use lies::lie;
 pub use membership::Membership;
 pub use options::{Options, SEEDS_MAX, Start, StartError, TYPES_MAX};
 pub use swim::{BROADCAST_BYTES_MAX, BROADCAST_KEYS_MAX, MEMBERS_MAX};

@@ -40,8 +40,10 @@ pub struct Options {
     pub announce_to_down_period: Duration,
     /// How often this node compares its member list with that of a random other one, on average.
     pub compare_period: Duration,
-    /// How long a node that may found a cluster waits to hear of one.
+    /// How long a node that may found a cluster waits to hear of one, and how long a name must show the same.
     pub found_after: Duration,
+    /// How many addresses a name that is the first seed has to show before a cluster is founded; 0 if that is not known.
+    pub expect: usize,
     /// The first and the longest pause between two dials of one seed; it doubles from one to the other.
     pub dial_retry: (Duration, Duration),
     /// How long after a connection was reset a failed dial counts as proof that the process is gone.
@@ -75,6 +77,7 @@ impl Default for Options {
             announce_to_down_period: Duration::from_secs(1),
             compare_period: Duration::from_secs(30),
             found_after: Duration::from_secs(3),
+            expect: 0,
             dial_retry: (Duration::from_millis(250), Duration::from_secs(5)),
             hint_window: Duration::from_secs(1),
             hint_retry: Duration::from_millis(150),

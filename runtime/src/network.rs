@@ -59,9 +59,9 @@ pub trait Network: Send + Sync {
     /// surely does not arrive, and is reported no more; what is not returned may be on its way.
     fn withdraw(&self, to: NodeId, class: TrafficClass, chosen: &dyn Fn(Tag) -> bool) -> Vec<Tag>;
 
-    /// Connects to whoever listens at `address` (`host:port`), as to a seed. The outcome is an event, unless a peer
+    /// Connects to whoever listens at `address`, as to a seed. The outcome is an event, unless a peer
     /// answers that is connected already: for each peer, [`NetworkEvent::Connected`] and [`NetworkEvent::Lost`] take
-    /// turns.
+    /// turns. Of `host:port`, what the name stands for is reported, as [`NetworkEvent::Resolved`], and nobody is dialled.
     fn dial(&self, address: &str);
 
     /// Notes where a peer listens, so that it can be connected to on demand.
@@ -121,6 +121,13 @@ pub enum NetworkEvent<'a> {
         reason: LossReason,
         /// Tags of envelopes that were queued and surely not sent.
         unsent: Vec<Tag>,
+    },
+    /// What a name given to [`Network::dial`] stands for now. None of it was dialled.
+    Resolved {
+        /// The name with its port, as it was given.
+        name: String,
+        /// Its addresses, at least one.
+        addresses: Vec<SocketAddr>,
     },
     /// [`Network::dial`] did not reach anyone.
     DialFailed {

@@ -42,6 +42,7 @@ pub use replica::{
 pub use ring::{Ring, RingMember, VIRTUAL_NODES_MAX, VIRTUAL_NODES_PER_WEIGHT};
 pub use routing::{Host, Hosting, Route, Routing};
 pub use table::{
-    Adopted, DESCRIPTOR_BYTES_MAX, Descriptor, EPOCH_MAX, Merged, REPLICAS_MAX, SHARDS_DEFAULT, SHARDS_MAX,
-    Shard, ShardTable, TABLE_BYTES_MAX, TERM_MAX, TableError, Version,
+    Adopted, DESCRIPTOR_BYTES_MAX, Descriptor, EPOCH_JUMP_MAX, EPOCH_MAX, Merged, REPLICAS_MAX,
+    SHARDS_DEFAULT, SHARDS_MAX, Shard, ShardTable, TABLE_BYTES_MAX, TERM_JUMP_MAX, TERM_MAX, TableError,
+    Version,
 };

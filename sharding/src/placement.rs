@@ -10,6 +10,9 @@
 //! * It keeps the [`ShardTable`]: what a local replica reports about its shard is taken in and broadcast, what
 //!   others say is taken in if it is newer. What gossip loses, anti-entropy repairs: every node compares a
 //!   hash of its table with a random peer every two seconds, and at once with peers that appear.
+//! * What a local leader says of its shard is first-hand: no word of others overrules it. Others may be right all the
+//!   same, for a moment; a leader that is still one after that contradicts them with a greater term, which everybody
+//!   believes.
 //! * For the shards that are led here it compares the table with the proposal, and asks the leader to move
 //!   towards it. Only a leader asks, and only itself, so views that differ cost detours and nothing else.
 //!
@@ -32,6 +35,7 @@ mod absences;
 mod event;
 mod exchange;
 mod goals;
+mod hearsay;
 mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,12 +43,13 @@ use std::time::Duration;
 
 use gritmesh_runtime::{Instant, NodeId, Rng, ShardId};
 
-use crate::table::{Adopted, Descriptor, ShardTable};
+use crate::table::{Descriptor, ShardTable};
 use absences::Absences;
 pub use event::{Candidate, Effect, Event};
 use exchange::Exchange;
 use goals::Proposal;
 pub use goals::{Missing, Move};
+use hearsay::Disputes;
 use orders::{Order, Settling};
 
 /// Shards that a leader moves at the same time. Each may copy its whole state to another node, so a node that
@@ -91,6 +96,7 @@ pub struct Placement {
     absences: Absences,
     /// What the local replicas that lead have said of themselves. At most one for each shard of the table.
     own: BTreeMap<ShardId, Descriptor>,
+    disputes: Disputes,
     /// Shards of which there is a local replica.
     held: BTreeSet<ShardId>,
     /// What the local leaders were asked for and have not reached yet.
@@ -133,6 +139,7 @@ impl Placement {
             candidates: BTreeMap::new(),
             absences,
             own: BTreeMap::new(),
+            disputes: Disputes::default(),
             held: BTreeSet::new(),
             orders: BTreeMap::new(),
             exchange,
@@ -149,14 +156,11 @@ impl Placement {
         match event {
             Event::Candidates(candidates) => self.candidates_changed(now, candidates, out),
             Event::Table(table) => {
-                self.take_in(now, table);
+                self.take_in(now, table, out);
             }
-            Event::Descriptor(descriptor) => self.adopt(descriptor, out),
-            Event::Own(descriptor) => self.take_in_own(descriptor, out),
-            Event::Lost(shard) => {
-                self.own.remove(&shard);
-                self.review = Review::Now;
-            }
+            Event::Descriptor(descriptor) => self.adopt(now, descriptor, out),
+            Event::Own(descriptor) => self.take_in_own(now, descriptor, out),
+            Event::Lost(shard) => self.lost(shard),
             Event::Holds { shard, holds: true } => {
                 self.held.insert(shard);
             }
@@ -168,6 +172,7 @@ impl Placement {
             Event::Drain => self.begin_drain(),
             Event::Tick => {}
         }
+        self.contradict(now, out);
         self.review_if_due(now, out);
         self.finish_drain(out);
         self.exchange_if_due(now, out);
@@ -182,7 +187,7 @@ impl Placement {
             Review::At(due) => Some(due),
             Review::Now | Review::OnEvent => None,
         };
-        review.into_iter().chain(self.exchange.next_due()).min()
+        review.into_iter().chain(self.exchange.next_due()).chain(self.disputes.next_due()).min()
     }
 
     /// The table, once there is one.
@@ -204,70 +209,6 @@ impl Placement {
         let appeared: Vec<NodeId> = self.alive_peers().filter(|peer| !is_alive(&before, peer)).collect();
         self.exchange.view_changed(&self.candidates);
         self.greet(appeared, out);
-    }
-
-    /// Takes in a whole table: the first one as it is, later ones entry by entry. Returns whether the other
-    /// side knows less.
-    fn take_in(&mut self, now: Instant, table: ShardTable) -> bool {
-        let Some(known) = &mut self.table else {
-            let table = self.table.insert(table);
-            // The local replicas may have spoken before.
-            self.own.retain(|_, own| !matches!(table.adopt(own.clone()), Adopted::Refused(_)));
-            self.changed();
-            self.proposal = None;
-            self.settling = Some(Settling::restart(self.settling, now, self.options.settle_moves));
-            return false;
-        };
-        // A table with other ranges is of no use until ranges can change; it was never ours.
-        let merged = known.merge(&table).unwrap_or_default();
-        if !merged.adopted.is_empty() {
-            self.changed();
-        }
-        merged.other_is_behind
-    }
-
-    fn adopt(&mut self, descriptor: Descriptor, out: &mut Vec<Effect>) {
-        let Some(table) = &mut self.table else {
-            // The table that is on its way contains it, or a comparison will bring it.
-            return;
-        };
-        let claimant = descriptor.leader;
-        match table.adopt(descriptor) {
-            Adopted::Newer => self.changed(),
-            Adopted::Stale(known) => self.correct(claimant, known, out),
-            Adopted::Known | Adopted::Refused(_) => {}
-        }
-    }
-
-    /// Takes in what a local replica says of its shard. Where the table knows better already, the replica is
-    /// about to learn it too, and nobody needs to hear the old news.
-    fn take_in_own(&mut self, descriptor: Descriptor, out: &mut Vec<Effect>) {
-        let shard = descriptor.shard;
-        let adopted = self.table.as_mut().map(|table| table.adopt(descriptor.clone()));
-        if let Some(Adopted::Refused(_)) = adopted {
-            return;
-        }
-        if adopted == Some(Adopted::Newer) {
-            self.changed();
-        }
-        self.review = Review::Now;
-        let repeated = self.own.get(&shard) == Some(&descriptor);
-        if !repeated && !matches!(adopted, Some(Adopted::Stale(_))) {
-            out.push(Effect::Broadcast(descriptor.clone()));
-        }
-        if descriptor.leader == Some(self.me) {
-            self.own.insert(shard, descriptor);
-        } else {
-            self.own.remove(&shard);
-        }
-    }
-
-    /// Tells a node that believes to lead a shard of ours that it does not.
-    fn correct(&self, claimant: Option<NodeId>, known: Descriptor, out: &mut Vec<Effect>) {
-        let Some(to) = claimant else { return };
-        if known.leader == Some(self.me) && to != self.me && is_alive(&self.candidates, &to) {
-            out.push(Effect::Tell { to, descriptor: known });
-        }
     }
 
     fn begin_drain(&mut self) {

@@ -9,6 +9,10 @@
 //! associative and idempotent. One term has one leader; the order is total all the same, so that copies agree
 //! whatever they are told.
 //!
+//! **Lies.** A peer may claim any term. How far one word moves an entry is bounded, so whoever serves the shard can
+//! always go beyond it, which is what the placement machine does. The term of a table is therefore at least that of the
+//! shard's log, and greater after a lie.
+//!
 //! **Deliberately absent.** Truth. The table says where to ask; a shard's quorum decides. Also absent: any assumption that ranges are equal, that their number is fixed, or that shard
 //! numbers are dense. Splitting itself is absent too: tables with different ranges do not merge.
 
@@ -33,12 +37,19 @@ pub const SHARDS_MAX: usize = 4096;
 /// Most replicas of one shard. Quorums beyond seven only add latency.
 pub const REPLICAS_MAX: usize = 7;
 
-/// Greatest epoch that is believed: a million changes a second for nine years. Without a limit one damaged
-/// number would leave no epoch for the next change.
+/// Greatest epoch that is read: a million changes a second for nine years.
 pub const EPOCH_MAX: Epoch = Epoch(1 << 48);
 
-/// Greatest term that is believed, for the same reason.
-pub const TERM_MAX: u64 = 1 << 48;
+/// Greatest term that is read. It is far beyond what [`TERM_JUMP_MAX`] lets anybody make others believe, so there is
+/// always a greater one for a correction.
+pub const TERM_MAX: u64 = 1 << 62;
+
+/// By how much a table's term grows with one word of others at most; a greater one counts as this. A shard that elects
+/// a leader every second needs a century for that many, and a liar a billion words to leave no term for the truth.
+pub const TERM_JUMP_MAX: u64 = 1 << 32;
+
+/// By how much a table's epoch grows with one word of others at most.
+pub const EPOCH_JUMP_MAX: u64 = 1 << 20;
 
 /// Largest encoded table in bytes: [`SHARDS_MAX`] shards without two replicas in common.
 pub const TABLE_BYTES_MAX: usize = 1280 * 1024;
@@ -176,8 +187,20 @@ impl ShardTable {
         self.places.get(&id).map(|place| &self.shards[*place])
     }
 
-    /// Takes a descriptor in if it is newer than what is known.
-    pub fn adopt(&mut self, descriptor: Descriptor) -> Adopted {
+    /// Takes a descriptor in if it is newer than what is known. A term or epoch far beyond the known one counts as
+    /// [`TERM_JUMP_MAX`] or [`EPOCH_JUMP_MAX`] more.
+    pub fn adopt(&mut self, mut descriptor: Descriptor) -> Adopted {
+        if let Err(error) = descriptor.check() {
+            return Adopted::Refused(error);
+        }
+        if let Some(known) = self.shard(descriptor.shard) {
+            descriptor.version = descriptor.version.within_reach_of(known.version());
+        }
+        self.adopt_own(descriptor)
+    }
+
+    /// Takes in what the node itself says of a shard that it serves, whose numbers need no bound.
+    pub fn adopt_own(&mut self, descriptor: Descriptor) -> Adopted {
         if let Err(error) = descriptor.check() {
             return Adopted::Refused(error);
         }
@@ -198,13 +221,18 @@ impl ShardTable {
         }
     }
 
+    /// Whether another table divides the tokens in the same way.
+    pub fn has_ranges_of(&self, other: &Self) -> bool {
+        let same_range = |(a, b): (&Shard, &Shard)| a.id == b.id && a.start == b.start;
+        self.shards.len() == other.shards.len() && self.shards.iter().zip(&other.shards).all(same_range)
+    }
+
     /// Takes in whatever another table knows better.
     ///
     /// # Errors
     /// If the tables have different ranges; this one is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<Merged, TableError> {
-        let same_range = |(a, b): (&Shard, &Shard)| a.id == b.id && a.start == b.start;
-        if self.shards.len() != other.shards.len() || !self.shards.iter().zip(&other.shards).all(same_range) {
+        if !self.has_ranges_of(other) {
             return Err(TableError::OtherRanges);
         }
         let mut merged = Merged::default();
@@ -216,6 +244,16 @@ impl ShardTable {
             }
         }
         Ok(merged)
+    }
+
+    /// The same table with numbers that a first word may carry: what a node without a table believes of another's.
+    #[must_use]
+    pub fn within_reach(mut self) -> Self {
+        for shard in &mut self.shards {
+            let Version { term, epoch } = shard.version().within_reach_of(Version::ZERO);
+            (shard.term, shard.epoch) = (term, epoch);
+        }
+        self
     }
 
     /// A hash of all that the table says: equal tables, equal hashes. Never 0, which stands for having no

@@ -65,6 +65,7 @@ pub struct Sim {
     members: Vec<Member>,
     registry: Arc<OfNode>,
     seeds: u16,
+    name: Option<String>,
     options: NodeOptions,
 }
 
@@ -91,6 +92,7 @@ pub struct SimBuilder {
     seeds: u16,
     registry: Registry,
     per_node: Option<Arc<OfNode>>,
+    name: Option<String>,
     options: NodeOptions,
     world: WorldOptions,
 }
@@ -107,6 +109,13 @@ impl SimBuilder {
     #[must_use]
     pub const fn seeds(mut self, seeds: u16) -> Self {
         self.seeds = seeds;
+        self
+    }
+
+    /// The only seed of every node is this name, if there is one. What it stands for is said by [`World::set_name`]; nothing before that.
+    #[must_use]
+    pub fn named(mut self, name: Option<&str>) -> Self {
+        self.name = name.map(str::to_owned);
         self
     }
 
@@ -157,6 +166,7 @@ impl SimBuilder {
             members: Vec::new(),
             registry,
             seeds: self.seeds,
+            name: self.name,
             options: self.options,
         };
         for number in 0..self.nodes {
@@ -198,6 +208,7 @@ impl Sim {
             seeds: u16::MAX,
             registry: Registry::new(),
             per_node: None,
+            name: None,
             options: NodeOptions::default(),
             world: WorldOptions::default(),
         }

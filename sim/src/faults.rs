@@ -96,6 +96,13 @@ pub enum Intervention {
         /// In how many of a million values.
         per_million: u32,
     },
+    /// Lets a node lie about members and shards, or not any more.
+    Lie {
+        /// Who.
+        node: NodeIndex,
+        /// In how many of a million frames of gossip.
+        per_million: u32,
+    },
 }
 
 /// An intervention and its time.
@@ -335,6 +342,7 @@ impl World {
                 let flipped_bits = f64::from(*per_million) / 1e6;
                 self.set_disk_faults(*node, DiskFaults { flipped_bits, ..self.disk_faults(*node) });
             }
+            Intervention::Lie { node, per_million } => self.set_lies(*node, *per_million),
         }
         None
     }
@@ -369,6 +377,8 @@ impl fmt::Display for Intervention {
             Self::SlowLink { from, to, factor } => write!(f, "link {from} -> {to} is {factor} times slower"),
             Self::FullDisk { node, full: true } => write!(f, "disk of {node} is full"),
             Self::FullDisk { node, full: false } => write!(f, "disk of {node} has room again"),
+            Self::Lie { node, per_million: 0 } => write!(f, "{node} lies no more"),
+            Self::Lie { node, per_million } => write!(f, "{node} lies in {per_million} of a million frames"),
             Self::FlipBits { node, per_million: 0 } => write!(f, "disk of {node} flips no more bits"),
             Self::FlipBits { node, per_million } => {
                 write!(f, "disk of {node} flips bits in {per_million} of a million values")

@@ -123,6 +123,8 @@ pub(crate) struct NetworkState {
     pairs: BTreeMap<(Process, Process), ConnectionId>,
     attempts: BTreeMap<AttemptId, Attempt>,
     addresses: BTreeMap<SocketAddr, NodeIndex>,
+    /// Hosts that a resolver knows, and what it says of them.
+    names: BTreeMap<String, Vec<NodeIndex>>,
     ids: BTreeMap<NodeId, NodeIndex>,
     /// Peers with something to send at the end of this instant.
     dirty: Vec<(NodeIndex, NodeId)>,
@@ -140,6 +142,7 @@ impl NetworkState {
             pairs: BTreeMap::new(),
             attempts: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            names: BTreeMap::new(),
             ids: BTreeMap::new(),
             dirty: Vec::new(),
             spare: Vec::new(),
@@ -153,6 +156,11 @@ impl NetworkState {
         // Two nodes may share an identity, as after copying a data directory; the trace then names the first.
         self.ids.entry(id).or_insert(node);
         self.addresses.insert(address, node).is_none()
+    }
+
+    /// From now on a name stands for these nodes, in this order; for none, it is not known.
+    pub(crate) fn set_name(&mut self, name: &str, nodes: Vec<NodeIndex>) {
+        self.names.insert(name.to_owned(), nodes);
     }
 
     pub(crate) fn node_by_id(&self, id: NodeId) -> Option<NodeIndex> {

@@ -54,6 +54,7 @@ pub enum Kind {
     WallClockMoved, // milliseconds
     DiskChanged,    // digest of the new faults
     Noted,          // digest of the text
+    Resolved,       // number of addresses
 }
 
 /// One event of the world.
@@ -157,6 +158,7 @@ impl fmt::Display for What<'_> {
             Kind::Noted => write!(f, " {}", self.0.note.as_deref().unwrap_or_default()),
             Kind::Spawned | Kind::Polled | Kind::Ended => write!(f, " task {first}"),
             Kind::Started => write!(f, " life {first}"),
+            Kind::Resolved => write!(f, " {first} addresses"),
             Kind::Refused => f.write_str(if first == 1 { " by us" } else { " by the other side" }),
             Kind::WriteDone => f.write_str(write_end(first)),
             Kind::Killed => f.write_str(if first == 1 { " in good order" } else { "" }),
@@ -230,6 +232,7 @@ impl Kind {
             Self::WallClockMoved => "wall clock moved",
             Self::DiskChanged => "disk faults",
             Self::Noted => "note",
+            Self::Resolved => "resolved a name,",
         }
     }
 }

@@ -108,6 +108,7 @@ impl World {
             endpoint: Endpoint::new(slot.secret, default_hello(slot.node_id, address)),
             handler: None,
             seed: self.seed.child(&format!("node {}", node.0)),
+            lies_per_million: 0,
         };
         state.hosts.push(host);
         state.start_process(node);

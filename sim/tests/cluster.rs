@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gritmesh_actor::{actor, handlers};
 use gritmesh_core::NodeOptions;
-use gritmesh_sim::Sim;
+use gritmesh_sim::{Intervention, NodeIndex, Sim};
 
 #[actor(volatile, crate = gritmesh_actor)]
 #[derive(Default)]
@@ -180,5 +180,67 @@ fn a_leaving_node_costs_no_call() {
         assert_eq!(others, 2, "the others know that it left");
         sim.come_back(leaver);
         assert!(sim.run_until(Duration::from_secs(10), Sim::is_ready), "seed {seed}");
+    }
+}
+
+/// Every node says that it can serve, and answers for actors of all shards.
+fn all_serve(sim: &mut Sim, round: u64) {
+    for through in 0..sim.len() {
+        for actor in 0..12 {
+            let tally = sim.node(through).unwrap().actor::<Tally>(&format!("a{actor}"));
+            let answer = sim.block_on(async { tally.add(1).deadline(Duration::from_secs(2)).await }).unwrap();
+            assert!(answer.is_ok(), "round {round}, a{actor} through n{through}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn after_a_peer_has_lied_everything_is_served_again_within_ten_seconds_without_a_restart() {
+    for seed in 0..12 {
+        let nodes = [3, 4, 5][seed as usize % 3];
+        let mut sim = Sim::new(seed).nodes(nodes).register::<Tally>().start();
+        sim.advance(Duration::from_secs(5));
+        all_serve(&mut sim, seed);
+        let starts: Vec<u64> = sim.running().map(|(_, node)| node.info().incarnation.0).collect();
+        let liar = NodeIndex(seed as u16 % nodes);
+        sim.inject_failure(&Intervention::Lie { node: liar, per_million: 300_000 });
+        sim.advance(Duration::from_secs(20));
+        sim.inject_failure(&Intervention::Lie { node: liar, per_million: 0 });
+        let ready = sim.run_until(Duration::from_secs(10), Sim::is_ready);
+        assert!(ready, "seed {seed}: not all are ready, or there are ghosts: {}", views(&sim));
+        all_serve(&mut sim, seed);
+        let now: Vec<u64> = sim.running().map(|(_, node)| node.info().incarnation.0).collect();
+        assert_eq!(starts, now, "seed {seed}: nobody was started again");
+    }
+}
+
+fn views(sim: &Sim) -> String {
+    let view = |(node, it): (NodeIndex, &std::sync::Arc<gritmesh_core::Node>)| {
+        let active: Vec<String> = it.view().active().map(|(_, member)| member.info.name.clone()).collect();
+        format!("{node} {:?} sees {active:?}; ", it.readiness())
+    };
+    sim.running().map(view).collect()
+}
+
+#[test]
+fn behind_one_name_there_is_one_cluster() {
+    for seed in 0..20u64 {
+        let mut sim = Sim::new(seed).nodes(4).named(Some("gm")).register::<Tally>().launch();
+        let shown: [&[u16]; 3] = match seed % 4 {
+            0 => [&[3, 2, 1, 0], &[0, 1, 2, 3], &[0, 1, 2, 3]],
+            1 => [&[2], &[2, 0], &[0, 1, 2, 3]],
+            2 => [&[], &[1, 3], &[3, 2, 1, 0]],
+            // It moves: who founds behind it is still there when others come.
+            _ => [&[2, 3], &[3, 0], &[0, 1, 2, 3]],
+        };
+        for nodes in shown {
+            let nodes: Vec<NodeIndex> = nodes.iter().copied().map(NodeIndex).collect();
+            sim.world_mut().set_name("gm", &nodes);
+            sim.advance(Duration::from_millis(seed * 400));
+        }
+        assert!(sim.run_until(Duration::from_secs(20), Sim::is_ready), "seed {seed}: {}", views(&sim));
+        let clusters: std::collections::BTreeSet<_> =
+            sim.running().map(|(_, node)| node.cluster_status().cluster_id).collect();
+        assert_eq!(clusters.len(), 1, "seed {seed}");
     }
 }

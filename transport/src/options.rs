@@ -39,8 +39,8 @@ pub(crate) const PEERS_MAX: usize = 16_384;
 /// and counted.
 pub(crate) const DIALS_MAX: usize = 256;
 
-/// Addresses tried for one host name.
-pub(crate) const ADDRESSES_PER_HOST_MAX: usize = 8;
+/// Addresses of one host name that are reported: behind one name may stand all nodes of a cluster.
+pub(crate) const ADDRESSES_PER_HOST_MAX: usize = 1024;
 
 /// First pause after a failed connection on demand; doubled by each further failure.
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(100);

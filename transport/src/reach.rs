@@ -77,7 +77,13 @@ pub(crate) fn start_dial(shared: &Arc<Shared>, address: &str) {
 
 async fn dial(shared: &Shared, address: &str) -> Result<(), DialError> {
     let mut failure = DialError::Resolve { address: address.to_owned(), detail: "no address".into() };
-    for target in resolve(shared, address).await? {
+    let targets = resolve(shared, address).await?;
+    if address.parse::<SocketAddr>().is_err() && !targets.is_empty() {
+        // One name may stand for many nodes, this one among them: whom to dial is for those to say who know that.
+        shared.emit(NetworkEvent::Resolved { name: address.to_owned(), addresses: targets });
+        return Ok(());
+    }
+    for target in targets {
         match connect(shared, target, None, address.to_owned()).await {
             DialOutcome::Admitted | DialOutcome::Redundant | DialOutcome::Refused => return Ok(()),
             DialOutcome::OwnAddress => return Err(DialError::Own { address: target }),

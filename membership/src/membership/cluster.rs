@@ -15,14 +15,14 @@ use super::seeds::Reach;
 use super::{Alarm, Membership, PEERS_MAX};
 use crate::event::{Effect, Fatal};
 use crate::message::{Member as SwimMember, Message};
-use crate::swim::is_active;
+use crate::swim::{Contact, is_active};
 
 /// How long after the start a node may turn out to be the second with its identity. Later, the other one is
 /// the second.
-const YOUNG: std::time::Duration = std::time::Duration::from_secs(30);
+pub(super) const YOUNG: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Pause before a peer whose cluster is not known is asked again.
-const ACQUAINT_RETRY: std::time::Duration = std::time::Duration::from_millis(500);
+pub(super) const ACQUAINT_RETRY: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// How a node stands to clusters.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub(super) enum Standing {
 pub(super) struct Peer {
     pub(super) cluster: Option<ClusterId>,
     pub(super) address: SocketAddr,
+    /// When it said for the last time that it has no cluster.
+    pub(super) said_none: Instant,
     /// When its last request for the member list was answered.
     pub(super) served: Option<Instant>,
 }
@@ -60,6 +62,9 @@ impl Membership {
         if self.cluster().is_none() {
             self.alarms.insert(now + self.options.found_after, Alarm::Found);
             self.found_if_alone(out);
+            if self.seeds.first_name().is_some() {
+                self.alarms.insert(now + ACQUAINT_RETRY, Alarm::Name);
+            }
         }
         self.start_periods(now);
     }
@@ -87,8 +92,11 @@ impl Membership {
             self.counters.overflowed += 1;
             return;
         }
-        let peer = Peer { cluster: hello.cluster, address: hello.info.peer_address, served: None };
+        let peer =
+            Peer { cluster: hello.cluster, address: hello.info.peer_address, said_none: now, served: None };
         self.peers.insert(node, peer);
+        let contact = Contact { incarnation: hello.info.incarnation, heard: now };
+        self.swim.shared().lock().witness.met(node, contact);
         self.hints.remove(&node);
         self.note_heard(now, node, out);
         self.learn_types(&hello.types, out);
@@ -132,7 +140,7 @@ impl Membership {
         member: SwimMember,
         out: &mut Vec<Effect>,
     ) {
-        if member.id().node_id() != from {
+        if member.id().node_id() != from || !self.swim.shared().lock().may_be_of_itself(member.id()) {
             self.counters.malformed += 1;
             return;
         }
@@ -142,6 +150,9 @@ impl Membership {
         };
         // A process keeps the cluster that it has: without one, this was said before an earlier message.
         peer.cluster = cluster.or(peer.cluster);
+        if cluster.is_none() {
+            peer.said_none = now;
+        }
         peer.address = member.id().info().peer_address;
         match (self.cluster(), cluster) {
             (Some(ours), Some(theirs)) if ours == theirs => {
@@ -162,9 +173,11 @@ impl Membership {
         if known.as_ref().is_some_and(|known| *known.id() == identity && !is_active(known.state())) {
             // It does not know that it is thought dead here; foca's answer to its answer will tell it.
             self.swim.announce(identity);
-        } else if let Some(newer) = known.filter(|known| known.id().win_addr_conflict(&identity)) {
-            // A later start of the same node is known. If this is an earlier one, it has to stop.
-            self.send(newer.id().node_id(), &Message::Verdict { members: vec![newer] }, out);
+        } else if known.is_some_and(|known| known.id().win_addr_conflict(&identity)) {
+            // A later start of the same node is known, or is only talked about. If this is an earlier one, it has to stop.
+            if let Some(newer) = self.overrule(&identity) {
+                self.send(newer.id().node_id(), &Message::Verdict { members: vec![newer] }, out);
+            }
         } else if self.swim.shared().lock().note(&member).is_ok() {
             self.swim.apply([SwimMember::alive(identity)], true);
         }
@@ -200,9 +213,12 @@ impl Membership {
 
     /// Founds, if this node is the one that may.
     pub(super) fn found(&mut self, out: &mut Vec<Effect>) {
-        if !self.may_found || !matches!(self.standing, Standing::Searching) {
-            return;
+        if self.may_found && matches!(self.standing, Standing::Searching) {
+            self.found_now(out);
         }
+    }
+
+    pub(super) fn found_now(&mut self, out: &mut Vec<Effect>) {
         let mut id = [0; 16];
         self.rng.fill(&mut id);
         let cluster = ClusterId(id);
@@ -251,6 +267,11 @@ impl Membership {
         self.counters.refused += 1;
         let Some(address) = address else { return };
         self.seeds.mark_failed(address);
+        if *refusal == Refusal::DuplicateIdentity
+            && let Some(address) = self.is_superseded_at(now, address)
+        {
+            return out.push(Effect::Fatal(Fatal::Superseded { address }));
+        }
         if *refusal != Refusal::DuplicateIdentity || now - self.started > YOUNG {
             return;
         }

@@ -30,6 +30,8 @@ pub(super) struct Hint {
 impl Membership {
     pub(super) fn on_lost(&mut self, now: Instant, peer: NodeId, reason: LossReason, out: &mut Vec<Effect>) {
         self.peers.remove(&peer);
+        self.swim.shared().lock().witness.contacts.remove(&peer);
+        self.believe_claim(peer);
         if !matches!(reason, LossReason::Reset | LossReason::Closed) {
             return;
         }

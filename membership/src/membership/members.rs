@@ -7,6 +7,7 @@ use foca::State;
 use gritmesh_runtime::{Instant, NodeId, NodeInfo};
 
 use super::Membership;
+use super::hearsay::UNMET_REMEMBERED;
 use super::suspicion::Heard;
 use crate::event::Effect;
 use crate::message::Member as SwimMember;
@@ -99,7 +100,10 @@ impl Membership {
 
     /// Forgets a member that foca no longer keeps.
     fn remove(&mut self, node: NodeId, out: &mut Vec<Effect>) -> bool {
-        self.swim.shared().lock().known.remove(&node);
+        let mut shared = self.swim.shared().lock();
+        shared.known.remove(&node);
+        shared.witness.unmet.remove(&node);
+        drop(shared);
         self.heard.remove(&node);
         self.gone.remove(&node);
         let known = self.view.members.remove(&node).is_some();
@@ -133,9 +137,15 @@ impl Membership {
 
     /// Forgets the members that are gone for long enough.
     pub(super) fn forget_old(&mut self, now: Instant) {
-        let after = self.options.remove_down_after;
-        let old: Vec<NodeId> =
-            self.gone.iter().filter(|(_, since)| now - **since >= after).map(|(node, _)| *node).collect();
+        let old: Vec<NodeId> = {
+            let shared = self.swim.shared().lock();
+            let after = |node: &NodeId| match shared.witness.unmet.contains_key(node) {
+                true => UNMET_REMEMBERED.min(self.options.remove_down_after),
+                false => self.options.remove_down_after,
+            };
+            let old = self.gone.iter().filter(|(node, since)| now - **since >= after(node));
+            old.map(|(node, _)| *node).collect()
+        };
         old.into_iter().for_each(|node| self.forget(node));
     }
 

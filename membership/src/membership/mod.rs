@@ -2,9 +2,11 @@
 
 mod cluster;
 mod detours;
+mod hearsay;
 mod hints;
 mod leaving;
 mod members;
+mod names;
 mod seeds;
 mod suspicion;
 mod sync;
@@ -17,7 +19,7 @@ use std::collections::BTreeMap;
 use gritmesh_runtime::admission::Hello;
 use gritmesh_runtime::{ClusterId, Instant, NodeId, Rng, Seed, Timers};
 
-use crate::event::{Counters, Effect, Event, Fatal};
+use crate::event::{Counters, Effect, Event};
 use crate::health::Health;
 use crate::identity::Identity;
 use crate::message::{Member as SwimMember, Message, digest_of};
@@ -27,6 +29,7 @@ use crate::view::View;
 
 use cluster::{Peer, Standing};
 use detours::Detours;
+use hearsay::Inquiries;
 use hints::Hint;
 use seeds::Seeds;
 use suspicion::Heard;
@@ -59,6 +62,7 @@ pub struct Membership {
     detours: Detours,
     types: TypeLists,
     lists: ListState,
+    inquiries: Inquiries,
     /// When another process with this identity was first and last met.
     duplicate: Option<(Instant, Instant)>,
     alarms: Timers<Alarm>,
@@ -76,6 +80,8 @@ enum Alarm {
     Start,
     /// No cluster was heard of for long enough.
     Found,
+    /// Look again at the name that is the first seed.
+    Name,
     /// Ask the peers whose cluster is not known.
     Acquaint,
     /// One seed, by its index, is to be looked after.
@@ -98,6 +104,12 @@ enum Alarm {
     HintExpired(NodeId),
     /// A member that a list called down had its time to refute.
     Hearsay { identity: Identity, incarnation: foca::Incarnation },
+    /// Call more of the members that this node only heard of.
+    Strangers,
+    /// A member that was called should have been met by now.
+    Unmet { node: NodeId, incarnation: gritmesh_runtime::Incarnation },
+    /// A connected member that is said to be gone should have answered by now.
+    Claim(NodeId),
     /// The messages of the leave are out.
     Left,
 }
@@ -149,6 +161,7 @@ impl Membership {
             detours: Detours::new(options.probe_period),
             types,
             lists: ListState::default(),
+            inquiries: Inquiries::default(),
             duplicate: None,
             alarms,
             counters: Counters::default(),
@@ -159,6 +172,7 @@ impl Membership {
     /// Takes one event and appends what is to be done about it.
     pub fn handle(&mut self, now: Instant, event: Event<'_>, out: &mut Vec<Effect>) {
         self.notice_stall(now);
+        self.swim.shared().lock().now = now;
         match event {
             Event::Tick => self.fire_due(now, out),
             _ if self.is_leaving() => {}
@@ -166,6 +180,7 @@ impl Membership {
             Event::Received { from, body } => self.on_received(now, from, body, out),
             Event::Lost { peer, reason } => self.on_lost(now, peer, reason, out),
             Event::DialFailed { address } => self.on_dial_failed(now, address),
+            Event::Resolved { name, addresses } => self.on_resolved(now, name, addresses, out),
             Event::OwnAddress { address } => self.on_own_address(address, out),
             Event::Refused { address, by_us: _, refusal } => self.on_refused(now, address, refusal, out),
             Event::ClusterPersisted => self.on_cluster_persisted(now, out),
@@ -247,6 +262,7 @@ impl Membership {
             Alarm::Suspicion { timer, began } => self.on_suspicion_due(now, timer, began, out),
             Alarm::Start => self.on_start(now, out),
             Alarm::Found => self.found(out),
+            Alarm::Name => self.watch_name(now, out),
             Alarm::Acquaint => self.acquaint(now, out),
             Alarm::Seed(index) => self.look_after_seed(now, index, out),
             Alarm::Pull => self.pull(now, out),
@@ -258,6 +274,9 @@ impl Membership {
             Alarm::Redial(peer) => self.redial(peer, out),
             Alarm::HintExpired(peer) => self.expire_hint(now, peer),
             Alarm::Hearsay { identity, incarnation } => self.condemn(&identity, incarnation, now, out),
+            Alarm::Strangers => self.call_strangers(now, out),
+            Alarm::Unmet { node, incarnation } => self.suspect_unmet(now, node, incarnation),
+            Alarm::Claim(node) => self.decide_claim(node),
             Alarm::Left => {}
         }
     }
@@ -267,6 +286,11 @@ impl Membership {
             self.counters.malformed += 1;
             return;
         };
+        {
+            let mut shared = self.swim.shared().lock();
+            shared.sender = from;
+            shared.witness.contacts.entry(from).and_modify(|contact| contact.heard = now);
+        }
         if let Message::Introduce { cluster, asks, member } = message {
             self.on_introduce(now, from, cluster, member, out);
             if asks && self.peers.contains_key(&from) {
@@ -282,7 +306,7 @@ impl Membership {
         self.note_heard(now, from, out);
         match message {
             Message::Swim(packet) => {
-                if !self.swim.receive(from, packet) {
+                if !self.swim.receive(packet) {
                     self.counters.malformed += 1;
                 }
             }
@@ -305,6 +329,7 @@ impl Membership {
         loop {
             self.follow_own_identity(now, out);
             self.refresh(now, out);
+            let inquired = !self.is_leaving() && self.inquire(now, out);
             let timers = std::mem::take(&mut self.swim.wants.timers);
             for (after, timer) in timers {
                 self.schedule(now, after, timer, out);
@@ -314,7 +339,7 @@ impl Membership {
             out.extend(
                 sends.into_iter().filter(|(to, _)| *to != own).map(|(to, body)| Effect::Send { to, body }),
             );
-            if self.swim.wants.touched.is_empty() && self.swim.wants.timers.is_empty() {
+            if !inquired && self.swim.wants.touched.is_empty() && self.swim.wants.timers.is_empty() {
                 break;
             }
         }
@@ -342,23 +367,12 @@ impl Membership {
 
     /// Reports what the last packets carried besides members.
     fn report_arrivals(&mut self, out: &mut Vec<Effect>) {
-        let (arrived, impostor) = {
-            let mut shared = self.swim.shared().lock();
-            (std::mem::take(&mut shared.arrived), shared.impostor.take())
-        };
+        let arrived = std::mem::take(&mut self.swim.shared().lock().arrived);
         out.extend(arrived.into_iter().map(|(key, version, bytes)| Effect::Broadcast {
             key,
             version,
             bytes,
         }));
-        if let Some(impostor) = impostor {
-            let (ours, theirs) = (self.swim.own().info(), impostor.info());
-            out.push(Effect::Fatal(if theirs.peer_address == ours.peer_address {
-                Fatal::StaleIncarnation { ours: ours.incarnation, seen: theirs.incarnation }
-            } else {
-                Fatal::Superseded { address: theirs.peer_address }
-            }));
-        }
     }
 
     fn send(&self, to: NodeId, message: &Message<'_>, out: &mut Vec<Effect>) {

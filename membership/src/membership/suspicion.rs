@@ -67,10 +67,19 @@ impl Membership {
         heard.at = now;
         let suspected =
             self.view.members.get(&node).is_some_and(|member| member.state == MemberState::Unreachable);
-        if suspected && now - heard.told >= TELL_PAUSE {
-            heard.told = now;
+        if suspected && self.may_tell(now, node) {
             self.tell_suspect(node, out);
         }
+    }
+
+    /// Whether a member may be told again what is thought of it.
+    pub(super) fn may_tell(&mut self, now: Instant, node: NodeId) -> bool {
+        let Some(heard) = self.heard.get_mut(&node) else { return true };
+        let may = now - heard.told >= TELL_PAUSE;
+        if may {
+            heard.told = now;
+        }
+        may
     }
 
     fn tell_suspect(&self, node: NodeId, out: &mut Vec<Effect>) {

@@ -109,13 +109,16 @@ impl Membership {
         let mut estranged = Vec::new();
         for member in members {
             let node = member.id().node_id();
-            let noted = self.swim.shared().lock().note(&member).is_ok();
-            if node == self.own_id() || !noted {
+            let known = self.known(node);
+            let same = known.as_ref().filter(|known| known.id() == member.id());
+            let accuses = same.is_some() && !is_active(member.state());
+            // Whom a list calls down is not believed to be so in any case.
+            let member = if accuses { Some(member) } else { self.swim.shared().lock().screen(member) };
+            let Some(member) = member else { continue };
+            if node == self.own_id() {
                 self.take_about_self(member);
                 continue;
             }
-            let known = self.known(node);
-            let same = known.as_ref().filter(|known| known.id() == member.id());
             match (is_active(member.state()), same) {
                 (true, Some(known)) if !is_active(known.state()) => estranged.push(member.id().clone()),
                 (true, _) => alive.push(member),
@@ -140,11 +143,11 @@ impl Membership {
     /// News from a peer that saw something itself.
     pub(super) fn on_verdict(&mut self, members: Vec<SwimMember>) {
         for member in members {
-            let noted = self.swim.shared().lock().note(&member).is_ok();
-            if member.id().node_id() == self.own_id() {
-                self.take_about_self(member);
-            } else if noted {
-                self.swim.apply([member], true);
+            let screened = self.swim.shared().lock().screen(member);
+            match screened {
+                Some(member) if member.id().node_id() == self.own_id() => self.take_about_self(member),
+                Some(member) => self.swim.apply([member], true),
+                None => {}
             }
         }
     }

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use foca::{BroadcastHandler, Codec, Header, Invalidates, Message};
-use gritmesh_runtime::NodeId;
+use gritmesh_runtime::{Instant, NodeId};
 
+use super::witness::Witness;
 use crate::identity::Identity;
 use crate::message::{Member, put_member, read_member};
 use crate::wire::{Reader, WireError, put_number};
@@ -23,6 +25,10 @@ pub const BROADCAST_KEYS_MAX: usize = 16 * 1024;
 /// Largest broadcast in bytes, so that several fit a packet.
 pub const BROADCAST_BYTES_MAX: usize = 2048;
 
+/// How long a broadcast keeps earlier versions from being passed on: longer than any is on its way. Not for ever, since
+/// a peer may claim any version.
+const VERSION_MEMORY: Duration = Duration::from_secs(30);
+
 /// What codec and machine share: foca owns its codec and broadcast handler and gives no access to them.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -33,13 +39,15 @@ pub(crate) struct Exchange {
     pub(crate) known: BTreeMap<NodeId, Member>,
     /// Whom the packets read so far spoke of.
     pub(crate) touched: Vec<NodeId>,
-    /// An identity of this node that this process never had.
-    pub(crate) impostor: Option<Identity>,
     /// Who has answered a probe of this node, and who passed that on, in the packets read so far.
     pub(crate) answers: Vec<(NodeId, Option<NodeId>)>,
+    /// When what is being read came.
+    pub(crate) now: Instant,
+    /// What this node knows first-hand, and what became of the words of others that it has to look into.
+    pub(crate) witness: Witness,
     /// Broadcasts from others that are new.
     pub(crate) arrived: Vec<(u64, u64, Vec<u8>)>,
-    versions: BTreeMap<u64, u64>,
+    versions: BTreeMap<u64, (u64, Instant)>,
     pub(crate) overflowed: u64,
     /// Bytes are being written here before they are known to fit.
     scratch: Vec<u8>,
@@ -55,8 +63,9 @@ impl Shared {
             own,
             known: BTreeMap::new(),
             touched: Vec::new(),
-            impostor: None,
             answers: Vec::new(),
+            now: Instant::ZERO,
+            witness: Witness::default(),
             arrived: Vec::new(),
             versions: BTreeMap::new(),
             overflowed: 0,
@@ -75,9 +84,6 @@ impl Exchange {
     pub(crate) fn note(&mut self, member: &Member) -> Result<(), WireError> {
         let node_id = member.id().node_id();
         if node_id == self.own.node_id() {
-            if member.id().info().incarnation > self.own.info().incarnation {
-                self.impostor = Some(member.id().clone());
-            }
             return Ok(());
         }
         if self.known.len() >= MEMBERS_MAX && !self.known.contains_key(&node_id) {
@@ -115,6 +121,7 @@ impl Exchange {
             _ => {}
         }
         if !self.is_known_alive(&src, src_incarnation) {
+            self.compare_with_known(&src);
             self.note(&Member::new(src.clone(), src_incarnation, foca::State::Alive))?;
         }
         Ok(Header { src, src_incarnation, dst, message })
@@ -150,6 +157,10 @@ impl Exchange {
 
     fn read_update(&mut self, reader: &mut Reader<'_>) -> Result<Member, WireError> {
         let member = read_member(reader, |node_id| self.known.get(node_id).map(Member::id))?;
+        let Some(member) = self.screen(member) else {
+            // Foca has to be given something: that this node lives is no news to it.
+            return Ok(Member::alive(self.own.clone()));
+        };
         self.note(&member)?;
         Ok(member)
     }
@@ -280,14 +291,19 @@ impl BroadcastHandler<Identity> for Broadcasts {
             return Err(WireError::TooMany { count: bytes.len(), limit: BROADCAST_BYTES_MAX });
         }
         let exchange = &mut *self.0.lock();
-        if exchange.versions.get(&key).is_some_and(|known| *known >= version) {
+        let now = exchange.now;
+        let remembered = |at: Instant| now - at < VERSION_MEMORY;
+        if exchange.versions.get(&key).is_some_and(|(known, at)| *known >= version && remembered(*at)) {
             return Ok(None);
+        }
+        if exchange.versions.len() >= BROADCAST_KEYS_MAX && !exchange.versions.contains_key(&key) {
+            exchange.versions.retain(|_, (_, at)| remembered(*at));
         }
         if exchange.versions.len() >= BROADCAST_KEYS_MAX && !exchange.versions.contains_key(&key) {
             exchange.overflowed += 1;
             return Ok(None);
         }
-        exchange.versions.insert(key, version);
+        exchange.versions.insert(key, (version, now));
         if sender.is_some() {
             exchange.arrived.push((key, version, bytes.to_vec()));
         }

@@ -2,6 +2,7 @@
 //! it beyond its own protocol.
 
 mod codec;
+mod witness;
 
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::options::Options;
 
 pub use codec::{BROADCAST_BYTES_MAX, BROADCAST_KEYS_MAX, MEMBERS_MAX};
 pub(crate) use codec::{Broadcasts, Shared, SwimCodec, encode_broadcast};
+pub(crate) use witness::Contact;
 
 /// Largest packet of foca in bytes. Streams carry any size; this bounds how much news rides on one ping.
 const PACKET_BYTES_MAX: usize = 8 * 1024;
@@ -97,8 +99,7 @@ impl Swim {
     }
 
     /// Reads a packet. `false` if the bytes are none.
-    pub(crate) fn receive(&mut self, from: NodeId, packet: &[u8]) -> bool {
-        self.shared.lock().sender = from;
+    pub(crate) fn receive(&mut self, packet: &[u8]) -> bool {
         let result = self.foca.handle_data(packet, &mut self.wants);
         self.after(result)
     }
@@ -112,6 +113,13 @@ impl Swim {
     pub(crate) fn fire(&mut self, timer: SwimTimer) {
         let result = self.foca.handle_timer(timer, &mut self.wants);
         self.after(result);
+    }
+
+    /// Forgets an identity that others spoke of, for one that has spoken for itself.
+    pub(crate) fn replace(&mut self, rumoured: &Member, met: Identity) {
+        self.apply([Member::new(rumoured.id().clone(), rumoured.incarnation(), State::Down)], false);
+        self.forget(rumoured.id().clone());
+        self.apply([Member::alive(met)], true);
     }
 
     /// Applies members that were learned otherwise. `news` is passed on to others.

@@ -16,7 +16,7 @@
 
 mod event;
 mod founding;
-mod hosts;
+mod translation;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use gritmesh_sharding as sharding;
 use gritmesh_sharding::{Candidate, Descriptor, Hosting, Placement, Routing, Shard, ShardTable, Version};
 
 pub(crate) use event::{Effect, Event, Persisting, Start};
-use hosts::{candidate, host, is_mixed};
+use translation::{broadcast_version, candidate, host, is_mixed, send};
 
 use crate::engine::Routes;
 use crate::machine::Machine;
@@ -178,6 +178,7 @@ impl Control {
                 self.tell_membership(now, membership::Event::Broadcast(broadcast));
                 self.tell_directly(&bytes, out);
             }
+            From::Doubt(shard) => out.push(Effect::Doubt(shard)),
             From::Tell { to, descriptor } => send(to, &Topic::Descriptor(descriptor.encode()), out),
             From::SendSummary { to, hash } => send(to, &Topic::Summary(hash), out),
             From::SendTable { to, table } => send(to, &Topic::Table(table.encode()), out),
@@ -318,6 +319,10 @@ impl Machine for Control {
             Event::Lost { peer, reason } => {
                 self.tell_membership(now, membership::Event::Lost { peer, reason })
             }
+            Event::Resolved { name, addresses } => {
+                let event = membership::Event::Resolved { name: &name, addresses: &addresses };
+                self.tell_membership(now, event);
+            }
             Event::DialFailed { address, own: true } => {
                 self.tell_membership(now, membership::Event::OwnAddress { address: &address });
             }
@@ -360,18 +365,4 @@ impl Machine for Control {
     fn tick() -> Event {
         Event::Tick
     }
-}
-
-fn send(to: NodeId, topic: &Topic, out: &mut Vec<Effect>) {
-    out.push(Effect::Send { to, body: topic.to_bytes() });
-}
-
-/// Orders descriptors of one shard as the table does: by term, then by epoch. Both are small; what does not fit
-/// is told by comparing tables.
-fn broadcast_version(descriptor: &Descriptor) -> u64 {
-    /// Bits for the epoch, and for whether a leader is named.
-    const EPOCH_BITS: u32 = 24;
-    let Version { term, epoch } = descriptor.version;
-    let epoch = epoch.0 & ((1 << EPOCH_BITS) - 1);
-    (term << EPOCH_BITS | epoch) << 1 | u64::from(descriptor.leader.is_some())
 }

@@ -276,6 +276,7 @@ impl Machine for Engine {
             Event::Want { shard, voters, leader } => self.want(now, shard, voters, leader, out),
             Event::Evicted(shard) => self.evicted(shard),
             Event::Gone(peer) => self.peer_gone(now, peer, out),
+            Event::Doubt(shard) => self.doubt(now, shard),
             Event::Pull { from, part, up_to, request } => self.pull(now, from, part, (request, up_to), out),
             Event::More { from, part, up_to } => self.more(now, from, part, up_to, out),
             Event::Given { to, shard, giving, next } => self.given(to, (shard, giving), next, out),

@@ -27,6 +27,7 @@ mod events;
 mod inbound;
 mod latch;
 mod leases;
+mod lies;
 mod machine;
 mod metrics;
 mod node;
@@ -40,6 +41,8 @@ mod wire;
 pub use events::ClusterEvents;
 pub use gritmesh_membership::{ClusterEvent, Member, MemberState, View};
 pub use gritmesh_sharding::SHARDS_MAX;
+#[doc(hidden)]
+pub use lies::lie_instead_of;
 pub use node::{DynamicCall, Node};
 #[doc(hidden)]
 pub use options::Sabotage;

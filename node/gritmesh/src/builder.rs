@@ -70,6 +70,12 @@ impl NodeBuilder {
         self
     }
 
+    /// How many nodes stand behind the name that is the first seed when they found a cluster.
+    pub const fn expect(mut self, nodes: usize) -> Self {
+        self.settings.expect = nodes;
+        self
+    }
+
     /// The node's name in tables; by default taken from its key.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();

@@ -48,6 +48,9 @@ pub struct Settings {
     /// Nodes to join through, `HOST:PORT` each. The list may be the same for all nodes.
     #[serde(deserialize_with = "units::list")]
     pub seeds: Vec<String>,
+    /// How many addresses a name has to show that is the first seed, before a cluster is founded; 0 if that is not known.
+    #[serde(deserialize_with = "units::text")]
+    pub expect: usize,
     /// The node's name in tables. Empty: taken from its key.
     #[serde(deserialize_with = "units::text")]
     pub name: String,
@@ -130,6 +133,7 @@ impl Default for Settings {
             http_hosts: Vec::new(),
             advertise: String::new(),
             seeds: Vec::new(),
+            expect: 0,
             name: String::new(),
             zone: String::new(),
             weight: 1,

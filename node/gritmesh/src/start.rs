@@ -214,6 +214,7 @@ fn make_core(
         ..NodeOptions::default()
     };
     options.membership.found_after = settings.timeouts.found_after;
+    options.membership.expect = settings.expect;
     Ok(gritmesh_core::Node::start(environment, info, start, registry, options)?)
 }
 

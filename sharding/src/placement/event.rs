@@ -82,6 +82,8 @@ pub enum Effect {
         /// What to tell it.
         descriptor: Descriptor,
     },
+    /// Somebody says that another node leads a shard that is led here: its replica should find out.
+    Doubt(ShardId),
     /// The peer should compare its table with ours.
     SendSummary {
         /// The peer.

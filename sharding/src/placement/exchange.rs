@@ -89,7 +89,7 @@ impl Placement {
         table: ShardTable,
         out: &mut Vec<Effect>,
     ) {
-        if self.take_in(now, table) {
+        if self.take_in(now, table, out) {
             self.send_table(now, from, out);
         }
     }

@@ -73,10 +73,11 @@ impl Placement {
         self.give_orders(now, &led, out);
     }
 
-    /// The shards that a local replica leads and nobody else has been heard to lead since.
+    /// The shards that a local replica leads, and nobody says that another one does.
     fn led(&self) -> Vec<Shard> {
         let shards = self.own.keys().filter_map(|shard| self.table.as_ref()?.shard(*shard));
-        shards.filter(|shard| shard.leader == Some(self.me)).cloned().collect()
+        let undisputed = |shard: &&Shard| shard.leader == Some(self.me) && !self.disputes.is_open(shard.id);
+        shards.filter(undisputed).cloned().collect()
     }
 
     fn give_orders(&mut self, now: Instant, led: &[Shard], out: &mut Vec<Effect>) {

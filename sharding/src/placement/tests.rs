@@ -130,10 +130,13 @@ fn what_a_local_replica_says_is_taken_in_and_broadcast() {
     assert_eq!(fixture.handle(Event::Own(own.clone())), expected);
     assert_eq!(fixture.handle(Event::Own(own)), []);
     assert_eq!(fixture.shard(0).replicas, [node(1)]);
-    // Gossip knows a later leader: what comes now is old news.
+    // Gossip knows a later leader: what comes now is old news, if it is not repeated for long.
+    fixture.handle(Event::Lost(ShardId(0)));
     assert_eq!(fixture.handle(Event::Descriptor(described(0, 3, 0, 2, &[1, 2]))), [Effect::TableChanged]);
-    assert_eq!(fixture.handle(Event::Own(described(0, 2, 0, 1, &[1, 2]))), []);
+    assert_eq!(fixture.handle(Event::Own(described(0, 2, 0, 1, &[1, 2]))), [Effect::Doubt(ShardId(0))]);
     assert_eq!(fixture.shard(0).leader, Some(node(2)));
+    assert_eq!(fixture.handle(Event::Lost(ShardId(0))), []);
+    assert_eq!(fixture.after(10_000), []);
     assert_eq!(fixture.handle(Event::Own(described(99, 2, 0, 1, &[1, 2]))), []);
 }
 
@@ -164,6 +167,9 @@ fn shards_grow_once_the_view_has_settled_and_then_change_leaders() {
         }
         assert_eq!(fixture.handle(Event::Own(grown)), expected);
         // The proposed node is elected.
+        if voters[0] != node(1) {
+            fixture.handle(Event::Lost(ShardId(shard)));
+        }
         fixture.handle(Event::Descriptor(described(shard, 2, 2, byte(voters[0]), &[1, 2, 3])));
     }
     assert_eq!(fixture.after(10_000), []);
@@ -276,7 +282,8 @@ fn the_turn_of_shards_comes_in_portions() {
     fixture.handle(view(&[1, 2, 3]));
     let first: Vec<u32> = wants(fixture.after(200)).into_keys().collect();
     assert_eq!(first, [0, 3], "those with fewest replicas come first");
-    let effects = fixture.handle(Event::Descriptor(described(3, 2, 2, 2, &[1, 2, 3])));
+    fixture.handle(Event::Descriptor(described(3, 2, 2, 2, &[1, 2, 3])));
+    let effects = fixture.handle(Event::Lost(ShardId(3)));
     assert!(matches!(&effects[0], Effect::Want { shard: ShardId(1), .. }), "the next one's turn has come");
     // One that never ends does not hold up the rest for ever.
     let asked: BTreeSet<u32> = wants(fixture.after(59_000)).into_keys().collect();
@@ -369,7 +376,8 @@ fn different_tables_are_exchanged_until_both_know_all() {
     theirs.adopt(described(2, 5, 1, 2, &[2]));
     let effects = fixture.handle(Event::TableFrom { from: node(2), table: theirs });
     let send = Effect::SendTable { to: node(2), table: fixture.machine.table().unwrap().clone() };
-    assert_eq!(effects, [send, Effect::TableChanged]);
+    assert_eq!(effects, [Effect::Doubt(ShardId(2)), send]);
+    assert_eq!(fixture.handle(Event::Lost(ShardId(2))), [Effect::TableChanged]);
     assert_eq!(fixture.shard(2).leader, Some(node(2)));
 }
 
@@ -390,3 +398,5 @@ fn tables_with_other_ranges_and_unknown_shards_change_nothing() {
     assert_eq!(fresh.handle(Event::Descriptor(described(0, 1, 1, 2, &[2]))), []);
     assert_eq!(fresh.handle(Event::Summary { from: node(2), hash: 1 }), []);
 }
+
+mod lies;

@@ -211,7 +211,7 @@ impl World {
                 let table = ShardTable::decode(&table.encode()).unwrap();
                 self.arrive_at(number_of(to), number, Event::TableFrom { from: id(number), table });
             }
-            Effect::TableChanged => {}
+            Effect::TableChanged | Effect::Doubt(_) => {}
             Effect::Drained => self.nodes[number].as_mut().unwrap().drained = true,
         }
     }

@@ -99,9 +99,11 @@ impl Sim {
             wire_version: WIRE_VERSION,
             types: TypesDigest::of(registry.names()),
         };
-        let seeds = (0..self.len().min(self.seeds))
-            .map(|number| self.world.address(NodeIndex(number)).to_string())
-            .collect();
+        let listed = (0..self.len().min(self.seeds)).map(|number| self.world.address(NodeIndex(number)));
+        let seeds = match &self.name {
+            Some(name) => vec![format!("{name}:{}", address.port())],
+            None => listed.map(|address| address.to_string()).collect(),
+        };
         let options = NodeOptions { seeds, own_addresses: vec![address.to_string()], ..self.options.clone() };
         let started = Node::start(environment, info, remembered, registry, options);
         let started = started.expect("the settings of a simulated node are in range");

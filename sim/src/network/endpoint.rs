@@ -9,6 +9,7 @@ use gritmesh_runtime::frame::{self, FRAME_BYTES_MAX, HEADER_BYTES};
 use gritmesh_runtime::{DialError, LossReason, Network, NodeId, NodeInfo, SendError, Tag, TrafficClass};
 
 use super::{AttemptId, ConnectionId, NetworkOccurrence, QUEUE_BYTES_MAX, QUEUE_ENVELOPES_MAX, Report, Side};
+use crate::NodeIndex;
 use crate::trace::{Kind, class_and_size};
 use crate::world::{Event, Handle, Process, State};
 
@@ -148,6 +149,8 @@ impl State {
         if !self.is_current(process) {
             return Err(SendError::Closed);
         }
+        let lie = self.lie_of(process.node, class, body);
+        let body = lie.as_deref().unwrap_or(body);
         if body.len() > FRAME_BYTES_MAX {
             return Err(SendError::TooLarge { bytes: body.len(), limit: FRAME_BYTES_MAX });
         }
@@ -169,6 +172,19 @@ impl State {
         Ok(())
     }
 
+    /// What a node says instead of a frame of gossip, if it lies.
+    fn lie_of(&mut self, node: NodeIndex, class: TrafficClass, body: &[u8]) -> Option<Vec<u8>> {
+        let per_million = self.host(node).lies_per_million;
+        if class != TrafficClass::Gossip || per_million == 0 {
+            return None;
+        }
+        if !self.lies_rng.chance(f64::from(per_million) / 1e6) {
+            return None;
+        }
+        let about: Vec<NodeInfo> = self.hosts.iter().map(|host| host.endpoint.hello.info.clone()).collect();
+        Some(gritmesh_core::lie_instead_of(body, &mut self.lies_rng, &about))
+    }
+
     /// Drops what is known of a peer and closes its connection.
     fn forget_peer(&mut self, process: Process, peer: NodeId) {
         let Some(entry) = self.endpoint(process).peers.get_mut(&peer) else { return };
@@ -188,6 +204,12 @@ impl State {
 
     fn dial_text(&mut self, process: Process, text: &str) {
         let own = self.host(process.node).endpoint.address;
+        if let Some(addresses) = self.look_up(process.node, text) {
+            let report = Report::Resolved { name: text.to_owned(), addresses };
+            let occurrence = NetworkOccurrence::Report { process, report };
+            self.queue.push(self.now + LOCAL_FAILURE, Event::Network(occurrence));
+            return;
+        }
         let error = match self.resolve(text) {
             Ok(address) if address == own => DialError::Own { address },
             Ok(address) => match self.start_attempt(process, address, Some(text.to_owned()), None) {
@@ -199,6 +221,16 @@ impl State {
         let report = Report::DialFailed { address: text.to_owned(), error };
         let occurrence = NetworkOccurrence::Report { process, report };
         self.queue.push(self.now + LOCAL_FAILURE, Event::Network(occurrence));
+    }
+
+    /// What a name stands for that was given to the world. As resolvers do, a node's own address comes first.
+    fn look_up(&self, node: NodeIndex, text: &str) -> Option<Vec<SocketAddr>> {
+        let (name, port) = text.rsplit_once(':')?;
+        let (nodes, port) = (self.network.names.get(name)?, port.parse().ok()?);
+        let mut nodes: Vec<NodeIndex> = nodes.clone();
+        nodes.sort_by_key(|shown| *shown != node);
+        let address = |node: NodeIndex| SocketAddr::new(self.host(node).endpoint.address.ip(), port);
+        Some(nodes.into_iter().map(address).collect()).filter(|found: &Vec<_>| !found.is_empty())
     }
 
     /// Looks a name up: a socket address, or `nK:port` for the node with index K.

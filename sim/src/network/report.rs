@@ -14,6 +14,7 @@ pub(crate) enum Report {
     Connected { peer: NodeIndex, hello: Box<Hello> },
     Received { peer: NodeIndex, from: NodeId, class: TrafficClass, bytes: Vec<u8> },
     Lost { peer: NodeId, reason: LossReason, unsent: Vec<Tag> },
+    Resolved { name: String, addresses: Vec<std::net::SocketAddr> },
     DialFailed { address: String, error: DialError },
     Refused { address: Option<String>, peer: Option<NodeId>, by_us: bool, refusal: Refusal },
 }
@@ -30,6 +31,9 @@ impl Report {
             }
             Self::Lost { peer, reason, unsent } => {
                 handler.handle(NetworkEvent::Lost { peer, reason, unsent })
+            }
+            Self::Resolved { name, addresses } => {
+                handler.handle(NetworkEvent::Resolved { name, addresses });
             }
             Self::DialFailed { address, error } => {
                 handler.handle(NetworkEvent::DialFailed { address, error });
@@ -57,6 +61,7 @@ impl State {
             Report::Lost { peer, reason, unsent } => {
                 (Kind::Lost, self.network.node_by_id(*peer), [*reason as u64, unsent.len() as u64])
             }
+            Report::Resolved { addresses, .. } => (Kind::Resolved, None, [addresses.len() as u64, 0]),
             Report::DialFailed { .. } => (Kind::DialFailed, None, [0, 0]),
             Report::Refused { peer, by_us, .. } => {
                 (Kind::Refused, peer.and_then(|id| self.network.node_by_id(id)), [u64::from(*by_us), 0])

@@ -152,6 +152,20 @@ impl World {
         state.unblock_links(&unblocked);
     }
 
+    /// Lets a node replace so many of a million of its frames of gossip by lies, from now on and whatever runs there.
+    pub fn set_lies(&mut self, node: NodeIndex, per_million: u32) {
+        self.shared.lock().host_mut(node).lies_per_million = per_million;
+        self.note(Some(node), &format!("lies in {per_million} of a million frames of gossip"));
+    }
+
+    /// Lets a name stand for these nodes from now on, as the host part of an address. For none, it cannot be resolved.
+    pub fn set_name(&mut self, name: &str, nodes: &[NodeIndex]) {
+        let mut state = self.shared.lock();
+        state.network.set_name(name, nodes.to_vec());
+        drop(state);
+        self.note(None, &format!("{name} stands for {nodes:?}"));
+    }
+
     /// Moves the wall clock of a node; its monotonic clock goes on as if nothing had happened.
     pub fn jump_wall_clock(&mut self, node: NodeIndex, millis: i64) {
         let mut state = self.shared.lock();
@@ -194,6 +208,7 @@ impl World {
         self.set_scheduling_faults(SchedulingFaults::default());
         for node in (0..self.nodes()).map(|node| NodeIndex(node as u16)) {
             self.set_disk_faults(node, DiskFaults::default());
+            self.shared.lock().host_mut(node).lies_per_million = 0;
             self.resume(node);
         }
     }

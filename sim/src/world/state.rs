@@ -83,6 +83,8 @@ pub(crate) struct Host {
     pub(crate) endpoint: Endpoint,
     pub(crate) handler: Option<Arc<dyn NetworkHandler>>,
     pub(crate) seed: Seed,
+    /// How many of a million frames of gossip it replaces by lies.
+    pub(crate) lies_per_million: u32,
 }
 
 pub(crate) struct State {
@@ -95,6 +97,7 @@ pub(crate) struct State {
     pub(crate) network: NetworkState,
     pub(crate) disk_rng: Rng,
     pub(crate) clock_rng: Rng,
+    pub(crate) lies_rng: Rng,
     pub(crate) trace: Trace,
     pub(crate) findings: Vec<Finding>,
     pub(crate) findings_left_out: u64,
@@ -138,6 +141,7 @@ impl State {
             network: NetworkState::new(&seed.child("network")),
             disk_rng: seed.child("disk").rng(),
             clock_rng: seed.child("clock").rng(),
+            lies_rng: seed.child("lies").rng(),
             trace,
             findings: Vec::new(),
             findings_left_out: 0,

@@ -41,6 +41,7 @@ impl NetworkHandler for Recorder {
             NetworkEvent::Refused { address, peer, by_us, refusal } => {
                 Seen::Refused { by_us, code: refusal.as_str(), peer, address }
             }
+            NetworkEvent::Resolved { .. } => panic!("no name was given to the world"),
             NetworkEvent::Malformed { .. } => panic!("the simulated network sends whole frames"),
         };
         self.seen.lock().push(seen);

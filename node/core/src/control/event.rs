@@ -26,6 +26,10 @@ pub(crate) enum Event {
         peer: NodeId,
         reason: LossReason,
     },
+    Resolved {
+        name: String,
+        addresses: Vec<std::net::SocketAddr>,
+    },
     DialFailed {
         address: String,
         own: bool,
@@ -92,6 +96,8 @@ pub(crate) enum Effect {
         voters: Vec<NodeId>,
         leader: NodeId,
     },
+    /// Others say that this node leads a shard no more: its replica asks its followers.
+    Doubt(ShardId),
     /// A member is dead: what it owes will not come.
     Gone(NodeId),
     Notify(ClusterEvent),

@@ -117,6 +117,8 @@ pub(crate) enum Event {
     Evicted(ShardId),
     /// A peer is believed dead.
     Gone(NodeId),
+    /// Others say that another node leads this shard: the replica finds out.
+    Doubt(ShardId),
     /// A peer wants the state of a shard, the first so many parts of it.
     Pull { from: NodeId, part: Part, up_to: u32, request: TransferRequest },
     /// A peer has room for more parts.

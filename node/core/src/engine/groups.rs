@@ -349,6 +349,14 @@ impl Engine {
         }
     }
 
+    /// A leader that sleeps does not hear that it was deposed: it asks its followers.
+    pub(super) fn doubt(&mut self, now: Instant, shard: ShardId) {
+        if let Some(group) = self.groups.get_mut(&shard) {
+            group.replica.wake(now);
+            self.dirty.insert(shard);
+        }
+    }
+
     /// When some shard wants to hear of the time. Not later than any of them wants to; whoever moves a deadline
     /// forward says so by [`Self::wake_by`], so that nobody has to ask all shards after every batch.
     pub(super) fn groups_deadline(&self) -> Option<Instant> {

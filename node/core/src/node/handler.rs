@@ -52,6 +52,9 @@ impl NetworkHandler for Node {
                 node.engines_lost(peer, &unsent);
                 node.control.post(&node, control::Event::Lost { peer, reason });
             }
+            NetworkEvent::Resolved { name, addresses } => {
+                node.control.post(&node, control::Event::Resolved { name, addresses });
+            }
             NetworkEvent::DialFailed { address, error } => node.dial_failed(address, &error),
             // The network has logged both, as often as strangers may.
             NetworkEvent::Refused { address, by_us, refusal, .. } => {

@@ -189,9 +189,9 @@ impl Perform<Control> for Node {
                 }
             }
             Effect::Want { shard, voters, leader } => {
-                let want = engine::Event::Want { shard, voters, leader };
-                self.engines[self.engine_of(shard)].post(&node, want);
+                self.post(shard, engine::Event::Want { shard, voters, leader });
             }
+            Effect::Doubt(shard) => self.post(shard, engine::Event::Doubt(shard)),
             Effect::Gone(peer) => {
                 node.withdraw_calls(peer);
                 for engine in &self.engines {

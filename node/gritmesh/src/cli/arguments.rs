@@ -185,6 +185,9 @@ pub(super) struct UpArguments {
     /// Nodes to join through; may be the same list on every node
     #[arg(long, value_name = "HOST:PORT,...")]
     seeds: Option<String>,
+    /// How many nodes stand behind one name that is the seed, before they found a cluster
+    #[arg(long, value_name = "N")]
+    expect: Option<String>,
     /// The node's name in tables
     #[arg(long)]
     name: Option<String>,
@@ -231,6 +234,7 @@ impl UpArguments {
             .flag("http", self.http.as_ref())
             .flag("advertise", self.advertise.as_ref())
             .flag("seeds", self.seeds.as_ref())
+            .flag("expect", self.expect.as_ref())
             .flag("name", self.name.as_ref())
             .flag("zone", self.zone.as_ref())
             .flag("weight", self.weight.as_ref())

@@ -54,6 +54,11 @@ impl Settings {
             "seeds",
             format!("[{}]", seeds.join(", ")),
         );
+        line(
+            "How many nodes stand behind the name that is the first seed when a cluster is founded; 0: not known.",
+            "expect",
+            self.expect.to_string(),
+        );
         line("The node's name in tables. Empty: taken from its key.", "name", quoted(&self.name));
         line("The failure zone.", "zone", quoted(&self.zone));
         line(

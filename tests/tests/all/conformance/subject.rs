@@ -74,6 +74,7 @@ pub(super) enum Event {
     Connected(Hello),
     Received(NodeId, TrafficClass, Vec<Vec<u8>>),
     Lost(NodeId, LossReason, Vec<Tag>),
+    Resolved(String, Vec<std::net::SocketAddr>),
     DialFailed(String, DialError),
     Refused { address: Option<String>, peer: Option<NodeId>, by_us: bool, refusal: Refusal },
     Malformed,
@@ -87,6 +88,7 @@ impl From<NetworkEvent<'_>> for Event {
                 Self::Received(from, class, frames.map(<[u8]>::to_vec).collect())
             }
             NetworkEvent::Lost { peer, reason, unsent } => Self::Lost(peer, reason, unsent),
+            NetworkEvent::Resolved { name, addresses } => Self::Resolved(name, addresses),
             NetworkEvent::DialFailed { address, error } => Self::DialFailed(address, error),
             NetworkEvent::Refused { address, peer, by_us, refusal } => {
                 Self::Refused { address, peer, by_us, refusal }
