@@ -15,7 +15,7 @@ use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Instant, Token};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::actor::{ActivationError, Actor};
-use crate::any_activation::{ActivationPhase, ActivationStatus};
+use crate::any_activation::{ActivationPhase, ActivationStatus, Taken};
 use crate::durable::gate::Tie;
 use crate::durable::keeping::Thread;
 use crate::durable::notes::Notes;
@@ -31,6 +31,7 @@ const TURNS_TO_START: u32 = 2;
 /// One actor in memory. At rest it is a few hundred bytes of plain data.
 pub struct Activation<A: Actor> {
     pub(crate) head: Head<A>,
+    pub(crate) taken: Taken,
     inner: Mutex<Inner<A>>,
 }
 
@@ -118,7 +119,7 @@ pub(crate) enum Next<A: Actor> {
 }
 
 impl<A: Actor> Activation<A> {
-    pub(crate) const fn new(head: Head<A>, last_used_s: u32) -> Self {
+    pub(crate) fn new(head: Head<A>, last_used_s: u32) -> Self {
         let inner = Inner {
             phase: Phase::New,
             queue: VecDeque::new(),
@@ -128,7 +129,7 @@ impl<A: Actor> Activation<A> {
             tie: None,
             alarm: None,
         };
-        Self { head, inner: Mutex::new(inner) }
+        Self { head, taken: Taken::default(), inner: Mutex::new(inner) }
     }
 
     pub(crate) fn context<'a>(
@@ -149,7 +150,10 @@ impl<A: Actor> Activation<A> {
     pub(crate) fn enter(&self, make: impl FnOnce() -> Box<dyn Job<A>>) -> Entered<A> {
         let mut inner = self.inner.lock();
         match std::mem::replace(&mut inner.phase, Phase::Running) {
-            Phase::Idle(state) => Entered::Took(state),
+            Phase::Idle(state) => {
+                self.taken.add_one();
+                Entered::Took(state)
+            }
             Phase::Closed => {
                 inner.phase = Phase::Closed;
                 Entered::Closed

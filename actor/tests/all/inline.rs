@@ -21,6 +21,20 @@ fn an_idle_actor_runs_on_the_stack_of_its_caller() {
 }
 
 #[test]
+fn calls_that_find_their_actor_idle_are_counted_once() {
+    let (world, host) = world();
+    let probe = host.actor::<Probe>("a");
+    world.run(async move {
+        for number in 0..10 {
+            probe.note(number).await.unwrap();
+        }
+    });
+    let activation = host.activation("probe/a").unwrap();
+    assert_eq!(activation.untold_calls(), 9, "the first one brought it into memory");
+    assert_eq!(activation.untold_calls(), 0);
+}
+
+#[test]
 fn a_refusal_keeps_its_type() {
     let (world, host) = world();
     let probe = host.actor::<Probe>("a");

@@ -232,6 +232,15 @@ impl Engine {
         self.groups.keys().map(|shard| self.delivery.pending(*shard)).sum()
     }
 
+    /// Entries that the replica furthest behind lacks, of all shards that are led here.
+    pub(crate) fn replica_lag(&self) -> u64 {
+        let lag = |group: &Group| {
+            let status = group.replica.status();
+            status.followers.iter().map(|follower| status.last.saturating_sub(follower.matched)).max()
+        };
+        self.groups.values().filter(|group| group.leads).filter_map(lag).max().unwrap_or(0)
+    }
+
     fn is_mine(&self, shard: ShardId) -> bool {
         engine_of_shard(shard, self.engines) == usize::from(self.index)
     }
@@ -260,6 +269,7 @@ impl Machine for Engine {
             }
             Event::Reply { slot, result } => {
                 if let Some(sent) = self.pending.remove(slot) {
+                    out.push(Effect::Count(Counted::Called(now.saturating_since(sent.since))));
                     out.push(Effect::Answer(sent.call.submission, result));
                 }
             }

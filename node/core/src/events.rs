@@ -37,20 +37,6 @@ impl fmt::Debug for ClusterEvents {
     }
 }
 
-/// Writes what happened to a member to the log.
-pub(crate) fn log(event: &ClusterEvent) {
-    let (info, state, what) = match event {
-        ClusterEvent::NodeUp(info) => (info, "alive", "a member is up"),
-        ClusterEvent::NodeReachable(info) => (info, "alive", "a member answers again"),
-        ClusterEvent::NodeUnreachable(info) => (info, "unreachable", "a member does not answer"),
-        ClusterEvent::NodeDown(info) => (info, "down", "a member is down"),
-        ClusterEvent::NodeLeft(info) => (info, "left", "a member has left"),
-        // What changed was told already.
-        ClusterEvent::MembershipChanged { .. } => return,
-    };
-    tracing::info!(node = %info.node_id.short(), name = info.name, address = %info.peer_address, state, "{what}");
-}
-
 /// Everyone who follows the cluster from this node.
 #[derive(Default)]
 pub(crate) struct Subscribers {

@@ -32,6 +32,7 @@ mod machine;
 mod metrics;
 mod node;
 mod options;
+mod outages;
 mod passivation;
 mod records;
 mod requests;

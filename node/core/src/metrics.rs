@@ -2,7 +2,9 @@
 //!
 //! A registry is a value of the node, not of the process. No label holds an actor's id: there may be millions.
 
-use std::sync::atomic::AtomicU64;
+mod timing;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gritmesh_runtime::FailureCode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,9 +14,16 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use timing::Timing;
+
 /// A gauge of whole numbers.
 type Level = Gauge<i64, std::sync::atomic::AtomicI64>;
 type Count = Counter<u64, AtomicU64>;
+
+/// Takes over a count that is kept elsewhere, and only grows.
+pub(crate) fn take_over(counter: &Count, count: u64) {
+    counter.inner().fetch_max(count, Ordering::Relaxed);
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct OutcomeLabel {
@@ -72,11 +81,20 @@ pub(crate) struct Metrics {
     pub(crate) messages_pending: Level,
     pub(crate) calls_pending: Level,
     pub(crate) calls_parked: Level,
-    pub(crate) malformed_gossip: Level,
-    pub(crate) disk_free_bytes: Level,
     pub(crate) disk_full: Level,
-    pub(crate) stalls: Level,
-    pub(crate) rejoins: Level,
+    pub(crate) malformed_gossip: Count,
+    pub(crate) stalls: Count,
+    pub(crate) rejoins: Count,
+    pub(crate) direct_calls: Count,
+    pub(crate) remote_calls: Timing,
+    pub(crate) steps: Timing,
+    pub(crate) syncs: Timing,
+    pub(crate) elections: Timing,
+    pub(crate) leaderships_won: Count,
+    pub(crate) leaderships_lost: Count,
+    pub(crate) replica_lag: Level,
+    pub(crate) paused_actors: Level,
+    pub(crate) letters: Level,
     pub(crate) ready: Level,
 }
 
@@ -143,11 +161,29 @@ impl Metrics {
             ),
             calls_pending: metric!("calls_pending", "Calls sent to other nodes without an answer so far"),
             calls_parked: metric!("calls_parked", "Calls that wait for their shard to be served"),
-            disk_free_bytes: metric!("disk_free_bytes", "Room on the file system of the data directory"),
             disk_full: metric!("disk_full", "1 if changes are refused because the disk is full"),
             malformed_gossip: metric!("malformed_gossip", "Gossip that could not be read"),
             stalls: metric!("stalls", "Times that this process was found to have been stopped"),
             rejoins: metric!("rejoins", "Times that this node was declared down and came back"),
+            direct_calls: metric!(
+                "direct_calls",
+                "Calls that found their actor idle in memory and ran at once"
+            ),
+            remote_calls: metric!("remote_call_seconds", "From sending a call to another node to its answer"),
+            steps: metric!("step_seconds", "From proposing a step to its commit"),
+            syncs: metric!("sync_seconds", "From handing a batch to the disk to its being durable"),
+            elections: metric!(
+                "election_seconds",
+                "How long replicas here knew no leader, until there was one"
+            ),
+            leaderships_won: metric!("leaderships_won", "Times that this node became leader of a shard"),
+            leaderships_lost: metric!("leaderships_lost", "Times that this node ceased to lead a shard"),
+            replica_lag: metric!(
+                "replica_lag_entries",
+                "What the replica furthest behind lacks, of shards led here"
+            ),
+            paused_actors: metric!("paused_actors", "Actors of shards led here that are paused, up to 1000"),
+            letters: metric!("letters", "Messages that actors of shards led here cannot read, up to 1000"),
             ready: metric!("ready", "1 if the node is ready for work"),
             registry,
         }

@@ -1,6 +1,7 @@
 //! A node: everything wired together, as one value.
 
 mod bulk;
+mod counts;
 mod dead_letters;
 mod durable;
 mod handler;
@@ -9,6 +10,7 @@ mod outbound;
 mod perform;
 mod report;
 mod requests;
+mod sight;
 mod ticker;
 
 use std::borrow::Cow;
@@ -44,6 +46,7 @@ use crate::latch::Latch;
 use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError};
+use crate::outages::Outages;
 use crate::records::Remembered;
 use crate::requests::Asked;
 use dead_letters::DeadLetters;
@@ -86,6 +89,9 @@ pub struct Node {
     disk_full: AtomicBool,
     /// Whether the node is about to stop.
     stopping: AtomicBool,
+    /// Whether the node stops: then nothing that happens to it is an outage.
+    leaving: AtomicBool,
+    outages: Mutex<Outages>,
 }
 
 /// A call whose types are not known: from HTTP, from the command line.
@@ -175,6 +181,8 @@ impl Node {
             draining: Latch::new(),
             disk_full: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            outages: Mutex::default(),
         });
         for engine in &node.engines {
             engine.post(&node, engine::Event::Restore);
@@ -316,6 +324,7 @@ impl Node {
 
     /// Announces that this node leaves, and waits until that is sent.
     pub async fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
         self.control.post(&self.this(), control::Event::Leave);
         self.left.wait().await;
     }
@@ -324,6 +333,7 @@ impl Node {
     /// Both hold their node and the node holds them, so the last `Arc` of a node that is not stopped is never
     /// dropped.
     pub fn stop(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
         self.directory.clear();
         let node = self.this();
         for engine in &self.engines {

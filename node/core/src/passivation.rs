@@ -31,10 +31,12 @@ pub(crate) struct Memory {
 }
 
 impl Sweep {
-    /// Takes the next second's share.
-    pub(crate) fn step(&mut self, directory: &Directory, now_s: u32, memory: Memory) {
+    /// Takes the next second's share. Returns how many calls its actors have taken directly since the last pass.
+    pub(crate) fn step(&mut self, directory: &Directory, now_s: u32, memory: Memory) -> u64 {
+        let mut calls = 0;
         for _ in 0..directory.partitions().div_ceil(PASS_S) {
             for activation in directory.visit(self.next) {
+                calls += activation.untold_calls();
                 let idle_after_s = activation.info().options.idle_after.as_secs();
                 let longest_s = u32::try_from(idle_after_s).unwrap_or(u32::MAX);
                 if let Some(since_s) = now_s.checked_sub(longest_s) {
@@ -46,6 +48,7 @@ impl Sweep {
         if self.is_short(memory) {
             shed(directory);
         }
+        calls
     }
 
     fn is_short(&mut self, memory: Memory) -> bool {

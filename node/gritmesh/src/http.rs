@@ -23,12 +23,14 @@ mod meter;
 mod node;
 mod origin;
 mod problem;
+mod process;
 mod server;
 mod single;
 mod surplus;
 mod token;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +70,8 @@ pub(crate) struct Setup {
     pub(crate) volatile: BTreeSet<String>,
     /// Connections at once.
     pub(crate) connections_max: usize,
+    /// The data directory.
+    pub(crate) data: PathBuf,
 }
 
 /// What every request can use.
@@ -87,7 +91,7 @@ struct Face {
 type Shared = Arc<Face>;
 
 fn router(setup: Setup) -> (Router, Shared) {
-    let Setup { core, peers, token, limits, hosts, keep_alive: _, volatile, connections_max: _ } = setup;
+    let Setup { core, peers, token, limits, hosts, keep_alive: _, volatile, connections_max: _, data } = setup;
     let face = Arc::new(Face {
         core,
         token,
@@ -96,7 +100,7 @@ fn router(setup: Setup) -> (Router, Shared) {
         reserve: Semaphore::new(RESERVED_REQUESTS),
         requests: Semaphore::new(limits.http_requests.min(Semaphore::MAX_PERMITS)),
         delayed: Delayed::new(),
-        meter: Meter::new(peers),
+        meter: Meter::new(peers, data),
         volatile,
     });
     let router = Router::new()

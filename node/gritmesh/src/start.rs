@@ -172,6 +172,7 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
             keep_alive: settings.timeouts.keep_alive,
             volatile,
             connections_max: files.http as usize,
+            data: settings.data.clone(),
         };
         http::serve(listener, bound, state)
     });

@@ -18,6 +18,7 @@ mod full_disk;
 mod histories;
 mod leaving;
 mod noise;
+mod outages;
 mod private;
 mod refusals;
 mod rolling;

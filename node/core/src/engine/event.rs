@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gritmesh_actor::{Gate, Header, Outgoing, Submission};
 use gritmesh_runtime::{
@@ -254,6 +255,12 @@ pub(crate) enum Counted {
     Refused(u64),
     /// Answers were kept long enough.
     Forgotten(u64),
+    /// This node became leader of a shard.
+    Led,
+    /// A call to another node was answered after this time.
+    Called(Duration),
+    /// A replica that knew no leader for this time knows one.
+    Elected(Duration),
 }
 
 impl fmt::Debug for Event {

@@ -50,6 +50,8 @@ pub(super) struct Group {
     /// Whether an object could not be read, so that others may be damaged, too.
     pub(super) objects_damaged: bool,
     pub(super) lease: Instant,
+    /// Since when it knows no leader.
+    pub(super) leaderless: Option<Instant>,
     pub(super) looking: Looking,
 }
 
@@ -111,6 +113,7 @@ impl Group {
             givings: BTreeMap::new(),
             objects_damaged: false,
             lease: Instant::ZERO,
+            leaderless: None,
             looking: Looking::default(),
         }
     }

@@ -16,6 +16,7 @@ const GENERATION_BITS: u32 = 32;
 pub(crate) struct Sent {
     pub(crate) call: Travelling,
     pub(crate) to: NodeId,
+    pub(crate) since: Instant,
 }
 
 /// The calls under way, by slot. A slot names the engine, a place and how often that place was used, so an

@@ -134,7 +134,7 @@ impl Engine {
             self.describe_own(shard, out);
         }
         if let Some(role) = progress.role {
-            self.became(shard, &role, out);
+            self.became(now, shard, &role, out);
         }
         for to in progress.snapshot_wanted {
             self.offer_state(now, shard, to, out);

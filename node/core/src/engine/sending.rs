@@ -61,7 +61,7 @@ impl Engine {
             return refuse(call, FailureCode::TooLarge, detail, out);
         }
         if !one_way {
-            self.pending.put(slot, Sent { call, to });
+            self.pending.put(slot, Sent { call, to, since: now });
         }
         out.push(Effect::Send { to, slot, body });
     }

@@ -15,7 +15,7 @@ use gritmesh_runtime::{Instant, NodeId, ShardId};
 use gritmesh_sharding::{Descriptor, MemberRole, Role, Version};
 
 use super::Engine;
-use super::event::Effect;
+use super::event::{Counted, Effect};
 use super::groups::Group;
 use super::stopping::end_waiting;
 use crate::options::Sabotage;
@@ -51,9 +51,24 @@ impl Engine {
         self.groups.get(&shard).map_or(Serving::Closed, |group| group.serving)
     }
 
-    pub(super) fn became(&mut self, shard: ShardId, role: &Role, out: &mut Vec<Effect>) {
+    pub(super) fn became(&mut self, now: Instant, shard: ShardId, role: &Role, out: &mut Vec<Effect>) {
+        if let Some(group) = self.groups.get_mut(&shard) {
+            match role {
+                Role::Follower { leader: None } => {
+                    group.leaderless.get_or_insert(now);
+                }
+                Role::Follower { leader: Some(_) } | Role::Leader { .. } => {
+                    let since = group.leaderless.take();
+                    let took = since.map(|since| now.saturating_since(since));
+                    out.extend(took.map(|took| Effect::Count(Counted::Elected(took))));
+                }
+            }
+        }
         match role {
-            Role::Leader { .. } => self.begin_to_lead(shard, out),
+            Role::Leader { .. } => {
+                out.push(Effect::Count(Counted::Led));
+                self.begin_to_lead(shard, out);
+            }
             Role::Follower { .. } => self.end_to_lead(shard, out),
         }
     }

@@ -164,6 +164,20 @@ impl Node {
     }
 }
 
+impl Node {
+    /// The gate, which tells how long it was closed when it opens.
+    fn timed(&self, gate: Gate) -> Gate {
+        let (steps, clock) = (self.metrics.steps.clone(), Arc::clone(&self.environment.clock));
+        let begun = clock.now();
+        Box::new(move |result| {
+            if result.is_ok() {
+                steps.observe(clock.now().saturating_since(begun));
+            }
+            gate(result);
+        })
+    }
+}
+
 /// A call that the node makes for an actor.
 struct Delivered {
     to: ActorAddress,
@@ -177,6 +191,7 @@ impl Proposer for Node {
         let Proposal { token, command, volatile, gate } = proposal;
         match self.shard_of(token) {
             Some(shard) => {
+                let gate = self.timed(gate);
                 let commit = Commit { command, volatile, gate: Some(gate) };
                 self.post(shard, engine::Event::Commit { shard, commit });
             }

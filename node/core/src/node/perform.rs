@@ -12,8 +12,9 @@ use super::Node;
 use super::bulk::BulkTask;
 use crate::control::Control;
 use crate::driver::Perform;
-use crate::engine::{Counted, Engine, Routes};
+use crate::engine::{Engine, Routes};
 use crate::options::Sabotage;
+use crate::outages;
 use crate::{control, engine};
 
 /// Which driver a timer belongs to.
@@ -123,6 +124,7 @@ impl Node {
             if self.options.sabotage == Sabotage::KeepActors {
                 break;
             }
+            self.metrics.direct_calls.inc_by(activation.untold_calls());
             if activation.info().durable && !leads {
                 Arc::clone(&activation).undo();
             }
@@ -200,7 +202,7 @@ impl Perform<Control> for Node {
             }
             Effect::Notify(event) => {
                 self.metrics.events.inc();
-                crate::events::log(&event);
+                self.tell(outages::Event::Member(&event));
                 self.subscribers.notify(&event);
             }
             Effect::Member(cluster) => {
@@ -239,10 +241,11 @@ impl Perform<Engine> for Node {
     fn persist(&self, effects: &mut Vec<engine::Effect>) {
         use engine::Effect;
         let is_for_disk = |effect: &mut Effect| matches!(effect, Effect::Write { .. } | Effect::Load { .. });
-        let done = |engine: u8, number| {
-            let node = self.weak.clone();
+        let done = |engine: u8, number, synced: bool| {
+            let (node, begun) = (self.weak.clone(), self.environment.clock.now());
             Box::new(move |result| {
                 if let Some(node) = node.upgrade() {
+                    node.written(begun, synced);
                     let event = engine::Event::Persisted { number, result };
                     node.engines[usize::from(engine)].post(&node, event);
                 }
@@ -251,10 +254,11 @@ impl Perform<Engine> for Node {
         for effect in effects.extract_if(.., is_for_disk) {
             match effect {
                 Effect::Write { engine, number, batch } => {
-                    self.environment.disk.write(batch, done(engine, number));
+                    let synced = batch.sync;
+                    self.environment.disk.write(batch, done(engine, number, synced));
                 }
                 Effect::Load { engine, number, rows } => {
-                    self.environment.disk.load(rows, done(engine, number));
+                    self.environment.disk.load(rows, done(engine, number, false));
                 }
                 _ => unreachable!("only what is for the disk was taken out"),
             }
@@ -329,7 +333,10 @@ impl Node {
     fn tell_control(&self, effect: engine::Effect) {
         let event = match effect {
             engine::Effect::Own(descriptor) => control::Event::Own(descriptor),
-            engine::Effect::LostLeadership(shard) => control::Event::LostLeadership(shard),
+            engine::Effect::LostLeadership(shard) => {
+                self.metrics.leaderships_lost.inc();
+                control::Event::LostLeadership(shard)
+            }
             engine::Effect::Holds { shard, holds } => control::Event::Holds { shard, holds },
             engine::Effect::Founded => control::Event::Founded,
             engine::Effect::Learn { shard, version, leader } => {
@@ -338,25 +345,6 @@ impl Node {
             _ => unreachable!("only what Control wants to know comes here"),
         };
         self.control.post(&self.this(), event);
-    }
-
-    fn count(&self, counted: Counted) {
-        match counted {
-            Counted::Redirected => self.metrics.redirects.inc(),
-            Counted::Detoured => self.metrics.detoured.inc(),
-            Counted::Relayed => self.metrics.relayed.inc(),
-            Counted::UnknownType { actor_type } => {
-                self.warn_unknown_type(&actor_type);
-                0
-            }
-            Counted::MalformedConsensus => self.metrics.malformed.inc(),
-            Counted::BadTransfer => self.metrics.bad_transfers.inc(),
-            Counted::Damaged => self.metrics.damaged.inc(),
-            Counted::Repaired => self.metrics.repaired.inc(),
-            Counted::Committed(steps) => self.metrics.committed.inc_by(steps),
-            Counted::Refused(steps) => self.metrics.refused_steps.inc_by(steps),
-            Counted::Forgotten(answers) => self.metrics.forgotten_answers.inc_by(answers),
-        };
     }
 
     /// Finds or creates the activation while the engine is held, so that an eviction that comes later sees it.

@@ -202,13 +202,13 @@ impl Node {
     }
 
     /// Shards whose replica here is damaged.
-    fn damaged_replicas(&self) -> BTreeSet<ShardId> {
+    pub(super) fn damaged_replicas(&self) -> BTreeSet<ShardId> {
         let damaged = |engine: &Engine| engine.quarantined().collect::<Vec<_>>();
         self.engines.iter().flat_map(|engine| engine.peek(damaged)).collect()
     }
 
     /// What the engines do with the shards that have a replica here.
-    fn shards_here(&self) -> BTreeMap<ShardId, ShardHere> {
+    pub(super) fn shards_here(&self) -> BTreeMap<ShardId, ShardHere> {
         self.engines.iter().flat_map(|engine| engine.peek(Engine::shards_here)).collect()
     }
 
@@ -274,37 +274,10 @@ impl Node {
         pending + parked
     }
 
-    fn waiting_calls(&self) -> (usize, usize) {
+    pub(super) fn waiting_calls(&self) -> (usize, usize) {
         let counts =
             self.engines.iter().map(|engine| engine.peek(|engine| (engine.pending(), engine.parked())));
         counts.fold((0, 0), |(pending, parked), (sent, waiting)| (pending + sent, parked + waiting))
-    }
-
-    pub(super) fn refresh_metrics(&self) {
-        let metrics = &self.metrics;
-        metrics.actors.set(self.directory.len() as i64);
-        metrics.ready.set(i64::from(self.readiness().ready));
-        let (pending, parked) = self.waiting_calls();
-        metrics.calls_pending.set(pending as i64);
-        metrics.calls_parked.set(parked as i64);
-        let here = self.shards_here();
-        metrics.shards_serving.set(here.values().filter(|own| own.serves).count() as i64);
-        metrics.replicas.set(here.len() as i64);
-        metrics.damaged_replicas.set(self.damaged_replicas().len() as i64);
-        let pending = self.engines.iter().map(|engine| engine.peek(Engine::messages_pending)).sum::<u64>();
-        metrics.messages_pending.set(pending as i64);
-        let (moves, counters, malformed) = self.control.peek(|control| {
-            let moves = control.placement().moves().filter(|one| one.leader == Some(self.info.node_id));
-            (moves.count(), control.membership_counters(), control.malformed())
-        });
-        metrics.moves.set(moves as i64);
-        if let Some(space) = self.environment.disk.space() {
-            metrics.disk_free_bytes.set(i64::try_from(space.free_bytes).unwrap_or(i64::MAX));
-            metrics.disk_full.set(i64::from(space.is_full()));
-        }
-        metrics.malformed_gossip.set((malformed + counters.malformed) as i64);
-        metrics.stalls.set(counters.stalls as i64);
-        metrics.rejoins.set(counters.rejoins as i64);
     }
 
     /// Says once for each type that others host and this node does not, so that a forgotten registration is

@@ -1,4 +1,4 @@
-//! Once a second: the coarse clock goes on, and idle actors leave memory.
+//! Once a second: the coarse clock goes on, idle actors leave memory, and the node looks for outages.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,7 +41,9 @@ impl Node {
             engine.post(&node, engine::Event::WallClock(unix));
         }
         let memory = Memory { used: (self.options.memory_used)(), limit: self.options.memory_limit_bytes };
-        sweep.step(&self.directory, now_s, memory);
+        let calls = sweep.step(&self.directory, now_s, memory);
+        self.metrics.direct_calls.inc_by(calls);
+        self.look_around();
         self.watch_disk();
     }
 

@@ -109,7 +109,7 @@ fn a_hangup_reads_the_level_and_the_token_again() {
         std::fs::write(&file, format!("log = '{log}'\ntoken = '@{}'\n{more}", token.display())).unwrap();
     };
     std::fs::write(&token, "first").unwrap();
-    write("info", "");
+    write("info", "secret = 'the first of two secrets'\n");
     let folder = data.path().join("data");
     let arguments = ["--config", file.to_str().unwrap(), "-o", "json"];
     let mut node = Running::start(&up(&folder, &arguments));
@@ -123,10 +123,10 @@ fn a_hangup_reads_the_level_and_the_token_again() {
     assert!(node.complains("cannot be read again").contains("ERROR"));
     assert!(opens(&address, "first") && !opens(&address, "second"), "a bad file changes nothing");
 
-    write("info,gritmesh=debug", "weight = 7\n");
+    write("info,gritmesh=debug", "weight = 7\nsecret = 'the second of two secrets'\n");
     node.signal("HUP");
     node.complains("log=\"info,gritmesh=debug\"");
-    assert!(node.complains("only a restart applies").contains("keys=\"weight\""));
+    assert!(node.complains("only a restart applies").contains("keys=\"weight, secret\""));
     assert!(opens(&address, "second") && !opens(&address, "first"));
 
     std::fs::remove_file(&token).unwrap();

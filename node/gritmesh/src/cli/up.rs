@@ -17,7 +17,10 @@ use crate::{Node, NodeBuilder};
 const WAITING_SAID_PERIOD: Duration = Duration::from_secs(10);
 
 /// The keys that a node takes while it runs.
-const RELOADED: [&str; 3] = ["log", "secret", "token"];
+const RELOADED: [&str; 2] = ["log", "token"];
+
+/// The key of what is shown nowhere, so that only its hash tells whether it has changed.
+const SECRET: &str = "secret";
 
 pub(super) fn run(
     arguments: &UpArguments,
@@ -37,7 +40,8 @@ pub(super) fn run(
     }
     process::settle();
     let builder = register(NodeBuilder::new().settings(settings.clone()));
-    block_on(serve(builder, output, Reloading { arguments, settings, log }))
+    let secret = hash_of_secret(&settings);
+    block_on(serve(builder, output, Reloading { arguments, settings, secret, log }))
 }
 
 async fn serve(builder: NodeBuilder, output: &Output, mut reloading: Reloading<'_>) -> Result<(), Failed> {
@@ -65,7 +69,14 @@ async fn serve(builder: NodeBuilder, output: &Output, mut reloading: Reloading<'
 struct Reloading<'a> {
     arguments: &'a UpArguments,
     settings: Settings,
+    /// The hash of the secret that the node was started with.
+    secret: Option<blake3::Hash>,
     log: Log,
+}
+
+fn hash_of_secret(settings: &Settings) -> Option<blake3::Hash> {
+    let secret = settings.secret.reveal().ok().flatten();
+    secret.map(|secret| blake3::hash(secret.as_bytes()))
 }
 
 impl Reloading<'_> {
@@ -84,9 +95,10 @@ impl Reloading<'_> {
             }
         };
         self.log.replace(&settings.log);
-        tracing::info!(log = settings.log.as_str(), "read the log level, the secret and the token again");
+        tracing::info!(log = settings.log.as_str(), "read the log level and the token again");
         let mut keys = self.settings.differing(&settings);
-        keys.retain(|key| !RELOADED.contains(&key.as_str()));
+        keys.retain(|key| !RELOADED.contains(&key.as_str()) && key != SECRET);
+        keys.extend((hash_of_secret(&settings) != self.secret).then(|| SECRET.to_owned()));
         if !keys.is_empty() {
             tracing::warn!(keys = keys.join(", "), "settings have changed that only a restart applies");
         }

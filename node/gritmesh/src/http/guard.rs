@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -30,6 +31,7 @@ const PROXY_HEADERS: [&str; 7] = [
 ];
 
 pub(super) async fn guard(State(face): State<Shared>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let is_last = request.headers().contains_key(TRANSFER_ENCODING);
     let response = AssertUnwindSafe(pass(&face, &route, request, next)).catch_unwind().await;
@@ -42,7 +44,7 @@ pub(super) async fn guard(State(face): State<Shared>, request: Request, next: Ne
         // Nobody follows where the next one would begin; see `framing`.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    count(&face, &route, response)
+    count(&face, &route, begun, response)
 }
 
 async fn pass(face: &Face, route: &str, request: Request, next: Next) -> Result<Response, Problem> {
@@ -82,9 +84,9 @@ fn admit<'a>(face: &'a Face, route: &str) -> Result<Option<SemaphorePermit<'a>>,
     permit.map(Some).map_err(|_| Problem::new(HttpCode::Busy, busy))
 }
 
-fn count(face: &Face, route: &str, response: Response) -> Response {
+fn count(face: &Face, route: &str, begun: Instant, response: Response) -> Response {
     let code = response.extensions().get::<Refused>().map_or("ok", |refused| refused.0);
-    face.meter.count(route, code);
+    face.meter.count(route, code, begun.elapsed());
     response
 }
 

@@ -1,9 +1,11 @@
 //! What this face and the network below the node count, beside the node's own metrics.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use gritmesh_runtime::TrafficClass;
+use gritmesh_runtime::{TrafficClass, WIRE_VERSION};
 use gritmesh_transport::{Counters, Peers};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -11,10 +13,22 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use super::process::{Disk, Process};
 
 /// Ends a text of metrics.
 const END: &str = "# EOF\n";
+
+/// Upper bounds of how long requests take, in seconds: those that OpenTelemetry proposes.
+const BOUNDS_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabel {
+    route: String,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -26,23 +40,35 @@ struct RequestLabels {
 /// Counters of one node's outside.
 pub(super) struct Meter {
     registry: Registry,
+    /// What does not begin with our name.
+    process: Registry,
     requests: Family<RequestLabels, Counter>,
     surplus: Counter,
+    times: Family<RouteLabel, Histogram, fn() -> Histogram>,
 }
 
 impl Meter {
-    pub(super) fn new(peers: Arc<Peers>) -> Self {
+    pub(super) fn new(peers: Arc<Peers>, data: PathBuf) -> Self {
         let mut registry = Registry::with_prefix("gritmesh");
         let requests = Family::default();
         registry.register("http_requests", "HTTP requests by route and outcome", requests.clone());
         let surplus = Counter::default();
         let help = "HTTP connections that were refused because as many as may be were open";
         registry.register("http_connections_refused", help, surplus.clone());
+        let times = Family::new_with_constructor((|| Histogram::new(BOUNDS_S)) as fn() -> Histogram);
+        registry.register("http_request_seconds", "How long HTTP requests took, by route", times.clone());
+        let build =
+            vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("wire", WIRE_VERSION.to_string())];
+        registry.register("build", "What this node was built from", Info::new(build));
         registry.register_collector(Box::new(Traffic(peers)));
-        Self { registry, requests, surplus }
+        registry.register_collector(Box::new(Disk(data)));
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process));
+        Self { registry, process, requests, surplus, times }
     }
 
-    pub(super) fn count(&self, route: &str, code: &'static str) {
+    pub(super) fn count(&self, route: &str, code: &'static str, took: Duration) {
+        self.times.get_or_create(&RouteLabel { route: route.to_owned() }).observe(took.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { route: route.to_owned(), code }).inc();
     }
 
@@ -52,10 +78,12 @@ impl Meter {
 
     /// The node's metrics and these as one text.
     pub(super) fn append_to(&self, mut text: String) -> String {
-        if let Some(rest) = text.strip_suffix(END) {
-            text.truncate(rest.len());
+        for registry in [&self.registry, &self.process] {
+            if let Some(rest) = text.strip_suffix(END) {
+                text.truncate(rest.len());
+            }
+            encode(&mut text, registry).expect("writing to a string does not fail");
         }
-        encode(&mut text, &self.registry).expect("writing to a string does not fail");
         text
     }
 }

@@ -60,10 +60,20 @@ fn every_metric_is_documented() {
         let mut words = line.split_whitespace();
         if (words.next(), words.next()) == (Some("#"), Some("TYPE")) {
             let (name, kind) = (words.next().unwrap(), words.next().unwrap());
-            names.insert(if kind == "counter" { format!("{name}_total") } else { name.to_owned() });
+            names.insert(match kind {
+                "counter" => format!("{name}_total"),
+                "info" => format!("{name}_info"),
+                _ => name.to_owned(),
+            });
         }
     }
     assert!(names.len() > 20, "{text}");
+    for sampled in ["gritmesh_step_seconds", "gritmesh_sync_seconds", "gritmesh_http_request_seconds"] {
+        assert!(cluster.nodes[0].web.metric(&format!("{sampled}_count")) > 0.0, "{sampled} in {text}");
+    }
+    for known in ["process_resident_memory_bytes", "process_start_time_seconds", "gritmesh_disk_used_bytes"] {
+        assert!(cluster.nodes[0].web.metric(known) > 0.0, "{known} in {text}");
+    }
     assert_same(&first_cells(&operating(), "## Metrics"), &names);
 }
 
