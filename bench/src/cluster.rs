@@ -8,16 +8,19 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::figures::Figures;
+use crate::process::cpu_seconds;
 
 const POLL: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Real processes at once.
+const MANY: usize = 25;
+/// Shards still move for some seconds after all nodes are ready.
+const SETTLING: Duration = Duration::from_secs(15);
+/// For how long the processor time of idle nodes is counted.
+const IDLE: Duration = Duration::from_secs(10);
 
-pub(crate) fn measure(runs: usize, binary: Option<PathBuf>) -> Result<()> {
-    let binary = match binary {
-        Some(binary) => binary,
-        None => std::env::current_exe()?.with_file_name("gritmesh"),
-    };
-    ensure!(binary.exists(), "{} is missing: build package gritmesh-daemon first", binary.display());
+pub(crate) fn measure(runs: usize, binary: Option<PathBuf>) -> Result<Figures> {
+    let binary = stock_binary(binary)?;
     let mut figures = Figures::default();
     for _ in 0..runs {
         let three = Cluster::start(&binary, 3)?;
@@ -26,8 +29,31 @@ pub(crate) fn measure(runs: usize, binary: Option<PathBuf>) -> Result<()> {
         detection(&mut figures, &binary, Death::Kill)?;
         detection(&mut figures, &binary, Death::Silence)?;
         stall(&mut figures, &binary)?;
+        many(&mut figures, &binary)?;
     }
-    figures.print();
+    Ok(figures)
+}
+
+/// The `gritmesh` binary: the one named, or the one beside this program.
+pub(crate) fn stock_binary(named: Option<PathBuf>) -> Result<PathBuf> {
+    let binary = match named {
+        Some(binary) => binary,
+        None => std::env::current_exe()?.with_file_name("gritmesh"),
+    };
+    ensure!(binary.exists(), "{} is missing: build package gritmesh-daemon first", binary.display());
+    Ok(binary)
+}
+
+/// Many nodes on one machine: how long until all are ready and see each other, and what they cost while nobody calls.
+fn many(figures: &mut Figures, binary: &PathBuf) -> Result<()> {
+    let cluster = Cluster::start(binary, MANY)?;
+    figures.add(format!("nodes_{MANY}_ready"), "ms", cluster.ready_ms);
+    let cpu_s = || cluster.nodes.iter().map(|node| cpu_seconds(node.id())).sum::<Result<f64>>();
+    std::thread::sleep(SETTLING);
+    let before_s = cpu_s()?;
+    std::thread::sleep(IDLE);
+    let share = (cpu_s()? - before_s) / IDLE.as_secs_f64();
+    figures.add(format!("nodes_{MANY}_idle_cpu_each"), "ms/s", share * 1000.0 / MANY as f64);
     Ok(())
 }
 
@@ -98,7 +124,7 @@ fn stall(figures: &mut Figures, binary: &PathBuf) -> Result<()> {
 }
 
 /// Node processes on loopback, ended when dropped.
-struct Cluster {
+pub(crate) struct Cluster {
     nodes: Vec<Child>,
     http: Vec<u16>,
     agent: ureq::Agent,
@@ -107,7 +133,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(binary: &PathBuf, size: usize) -> Result<Self> {
+    pub(crate) fn start(binary: &PathBuf, size: usize) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let ports = free_ports(size * 2)?;
         let (peers, http) = ports.split_at(size);
@@ -139,6 +165,10 @@ impl Cluster {
         }
         cluster.ready_ms = started.elapsed().as_secs_f64() * 1000.0;
         Ok(cluster)
+    }
+
+    pub(crate) fn http_port(&self, node: usize) -> u16 {
+        self.http[node]
     }
 
     fn get(&self, node: usize, path: &str) -> Result<Value> {
@@ -192,7 +222,8 @@ impl Drop for Cluster {
     }
 }
 
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+/// Ports that nobody listens on at this moment.
+pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>> {
     let listeners: Result<Vec<_>, _> =
         (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0")).collect();
     let ports: Result<Vec<_>, _> =

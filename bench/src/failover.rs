@@ -25,11 +25,10 @@ const TOLD_EVERY: usize = 10;
 const POLL: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) fn measure(kills: usize) -> Result<()> {
+pub(crate) fn measure(kills: usize) -> Result<Figures> {
     let mut figures = Figures::default();
     load::runtime()?.block_on(run(&mut figures, kills))?;
-    figures.print();
-    Ok(())
+    Ok(figures)
 }
 
 async fn run(figures: &mut Figures, kills: usize) -> Result<()> {

@@ -24,16 +24,47 @@ impl Figures {
         self.samples.get(name).map_or(f64::NAN, |samples| median(samples))
     }
 
-    /// Prints every figure.
-    pub(crate) fn print(&self) {
-        for (name, unit) in &self.order {
+    /// Every figure, in the order in which names first came.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row> {
+        self.order.iter().map(|(name, unit)| {
             let samples = &self.samples[name];
-            let low = samples.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let middle = show(median(samples));
-            println!("{name}={middle} {unit} ({}-{}, n={})", show(low), show(high), samples.len());
+            Row {
+                name: name.clone(),
+                median: median(samples),
+                unit: (*unit).to_owned(),
+                low: samples.iter().copied().fold(f64::INFINITY, f64::min),
+                high: samples.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                runs: samples.len(),
+            }
+        })
+    }
+
+    /// Adds the samples of other figures.
+    pub(crate) fn extend(&mut self, other: Self) {
+        for (name, unit) in other.order {
+            for sample in &other.samples[&name] {
+                self.add(name.clone(), unit, *sample);
+            }
         }
     }
+
+    /// Prints every figure.
+    pub(crate) fn print(&self) {
+        for Row { name, median, unit, low, high, runs } in self.rows() {
+            println!("{name}={} {unit} ({}-{}, n={runs})", show(median), show(low), show(high));
+        }
+    }
+}
+
+/// One figure: the median of its samples, and how far they spread.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) median: f64,
+    pub(crate) unit: String,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) runs: usize,
 }
 
 fn median(samples: &[f64]) -> f64 {
@@ -42,7 +73,7 @@ fn median(samples: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn show(value: f64) -> String {
+pub(crate) fn show(value: f64) -> String {
     match value.abs() {
         large if large >= 1000.0 => format!("{value:.0}"),
         small if small < 10.0 => format!("{value:.3}"),

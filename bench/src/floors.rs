@@ -23,7 +23,7 @@ const ENTRIES: usize = 1024;
 const MESSAGE_BYTES: usize = 100;
 const ROUND_TRIPS: usize = 20_000;
 
-pub(crate) fn measure(runs: usize) -> Result<()> {
+pub(crate) fn measure(runs: usize) -> Result<Figures> {
     let mut figures = Figures::default();
     for _ in 0..runs {
         synced_appends(&mut figures)?;
@@ -31,8 +31,7 @@ pub(crate) fn measure(runs: usize) -> Result<()> {
         round_trips(&mut figures)?;
         hashing(&mut figures);
     }
-    figures.print();
-    Ok(())
+    Ok(figures)
 }
 
 fn synced_appends(figures: &mut Figures) -> Result<()> {

@@ -10,6 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::figures::Figures;
 use crate::load;
 
+/// Actors with a caller each.
+const SPREAD: usize = 64;
+
 #[actor(volatile)]
 #[derive(Default)]
 pub(crate) struct Counter {
@@ -41,13 +44,12 @@ pub(crate) async fn alone() -> Result<(Node, tempfile::TempDir)> {
     Ok((node, directory))
 }
 
-pub(crate) fn measure(runs: usize) -> Result<()> {
+pub(crate) fn measure(runs: usize) -> Result<Figures> {
     let mut figures = Figures::default();
     for _ in 0..runs {
         load::runtime()?.block_on(run(&mut figures))?;
     }
-    figures.print();
-    Ok(())
+    Ok(figures)
 }
 
 async fn run(figures: &mut Figures) -> Result<()> {
@@ -72,6 +74,18 @@ async fn run(figures: &mut Figures) -> Result<()> {
     })
     .await?;
     figures.add("local_call_held_64", "calls/s", many);
+    let spread: Vec<_> =
+        (0..SPREAD).map(|number| node.actor::<Counter>(&format!("spread-{number}"))).collect();
+    for actor in &spread {
+        actor.add(1).await?;
+    }
+    let spread = Arc::new(spread);
+    let each_its_own = load::throughput(SPREAD, CALLS, move |caller| {
+        let spread = Arc::clone(&spread);
+        async move { Ok(spread[caller].add(1).await.map(drop)?) }
+    })
+    .await?;
+    figures.add("local_call_spread_64", "calls/s", each_its_own);
 
     let lookups = {
         let node = node.clone();

@@ -5,30 +5,42 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
+mod check;
 mod cluster;
 mod durable;
 mod failover;
 mod figures;
 mod floor;
 mod floors;
+mod http;
 mod load;
 mod local;
 mod member;
 mod memory;
+mod page;
+mod peers;
 mod process;
 mod recovery;
 mod remote;
+mod report;
 mod role;
 mod simulation;
 mod transfer;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use figures::Figures;
+use peers::Peers;
 
 const EXAMPLES: &str = "Examples:
   gritmesh-bench all
   gritmesh-bench --runs 9 remote
-  gritmesh-bench failover --kills 200";
+  gritmesh-bench failover --kills 200
+  gritmesh-bench peers --peers target/release/gritmesh-bench-peers
+  gritmesh-bench check --peers target/release/gritmesh-bench-peers";
 
 /// That of the stock binary, so that what is measured is what is shipped.
 #[global_allocator]
@@ -83,7 +95,31 @@ enum Part {
     Cluster {
         /// The `gritmesh` binary; by default the one beside this program.
         #[arg(long)]
-        binary: Option<std::path::PathBuf>,
+        binary: Option<PathBuf>,
+    },
+    /// Calls by HTTP, over connections that stay open.
+    Http,
+    /// The peers alone: etcd, kameo and ractor.
+    Peers(Peers),
+    /// Everything, with the peers in turns, written to the page of figures and to the README's table.
+    Report {
+        #[command(flatten)]
+        peers: Peers,
+        /// The page to write.
+        #[arg(long, default_value = "docs/figures.md")]
+        page: PathBuf,
+        /// The document whose table of figures is replaced.
+        #[arg(long, default_value = "README.md")]
+        readme: PathBuf,
+    },
+    /// Some minutes: measures the ratios to floors and peers again, and fails when one is below 0.8 of what the page of
+    /// figures says.
+    Check {
+        #[command(flatten)]
+        peers: Peers,
+        /// The page to compare with.
+        #[arg(long, default_value = "docs/figures.md")]
+        page: PathBuf,
     },
     /// Speed of the simulator, and gossip from 10 to 1,000 members.
     Simulation,
@@ -98,32 +134,60 @@ enum Part {
 }
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    match arguments.part {
-        Part::All => {
-            floors::measure(arguments.runs)?;
-            durable::measure(arguments.runs)?;
-            failover::measure(KILLS)?;
-            recovery::measure(arguments.runs, HEADS)?;
-            transfer::measure(arguments.runs)?;
-            local::measure(arguments.runs)?;
-            memory::measure(arguments.runs)?;
-            remote::measure(arguments.runs)?;
-            cluster::measure(arguments.runs, None)?;
-            simulation::measure(arguments.runs)
-        }
-        Part::Floors => floors::measure(arguments.runs),
-        Part::Durable => durable::measure(arguments.runs),
-        Part::Failover { kills } => failover::measure(kills),
-        Part::Recovery { heads } => recovery::measure(arguments.runs, heads),
-        Part::Transfer => transfer::measure(arguments.runs),
-        Part::Local => local::measure(arguments.runs),
-        Part::Memory => memory::measure(arguments.runs),
-        Part::Remote => remote::measure(arguments.runs),
-        Part::Cluster { binary } => cluster::measure(arguments.runs, binary),
-        Part::Simulation => simulation::measure(arguments.runs),
+    let Arguments { runs, part } = Arguments::parse();
+    match part {
+        Part::All => everything(runs).map(drop),
+        Part::Floors => print(floors::measure(runs)),
+        Part::Durable => print(durable::measure(runs)),
+        Part::Failover { kills } => print(failover::measure(kills)),
+        Part::Recovery { heads } => print(recovery::measure(runs, heads)),
+        Part::Transfer => print(transfer::measure(runs)),
+        Part::Local => print(local::measure(runs)),
+        Part::Memory => print(memory::measure(runs)),
+        Part::Remote => print(remote::measure(runs)),
+        Part::Cluster { binary } => print(cluster::measure(runs, binary)),
+        Part::Http => print(http::measure(runs)),
+        Part::Simulation => print(simulation::measure(runs)),
+        Part::Peers(peers) => print(peers.measure(runs)),
+        Part::Report { peers, page, readme } => report::write(runs, &peers, &page, &readme),
+        Part::Check { peers, page } => check::compare(runs.min(check::RUNS_MAX), &peers, &page),
         Part::Child { role, arguments } => child(&role, &arguments),
     }
+}
+
+fn print(figures: Result<Figures>) -> Result<()> {
+    figures.map(|figures| figures.print())
+}
+
+/// Every part but the peers, each printed as it ends.
+fn everything(runs: usize) -> Result<Figures> {
+    let mut all = durable::measure(runs)?;
+    all.extend(local::measure(runs)?);
+    all.print();
+    all.extend(everything_else(runs)?);
+    Ok(all)
+}
+
+/// What has no peer to take turns with.
+fn everything_else(runs: usize) -> Result<Figures> {
+    let mut all = Figures::default();
+    let parts: [&dyn Fn() -> Result<Figures>; 9] = [
+        &|| floors::measure(runs),
+        &|| failover::measure(KILLS),
+        &|| recovery::measure(runs, HEADS),
+        &|| transfer::measure(runs),
+        &|| memory::measure(runs),
+        &|| remote::measure(runs),
+        &|| cluster::measure(runs, None),
+        &|| http::measure(runs),
+        &|| simulation::measure(runs),
+    ];
+    for part in parts {
+        let figures = part()?;
+        figures.print();
+        all.extend(figures);
+    }
+    Ok(all)
 }
 
 fn child(role: &str, arguments: &[String]) -> Result<()> {

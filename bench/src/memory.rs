@@ -9,7 +9,7 @@ use crate::role::Role;
 
 const ACTORS: usize = 1_000_000;
 
-pub(crate) fn measure(runs: usize) -> Result<()> {
+pub(crate) fn measure(runs: usize) -> Result<Figures> {
     let mut figures = Figures::default();
     for _ in 0..runs {
         let role = Role::start("memory", &[])?;
@@ -18,8 +18,7 @@ pub(crate) fn measure(runs: usize) -> Result<()> {
         figures.add("idle_actor", "bytes", next()?);
         figures.add("million_actors_resident", "MiB", next()?);
     }
-    figures.print();
-    Ok(())
+    Ok(figures)
 }
 
 /// Brings a million actors into memory and prints bytes for each, beyond the 8 bytes of state, and the

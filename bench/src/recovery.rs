@@ -13,7 +13,7 @@ use crate::process::Process;
 
 const TEXT_BYTES: usize = 100;
 
-pub(crate) fn measure(runs: usize, heads: usize) -> Result<()> {
+pub(crate) fn measure(runs: usize, heads: usize) -> Result<Figures> {
     let heads = heads.next_multiple_of(FILL_CALLERS);
     let mut figures = Figures::default();
     let directory = tempfile::tempdir()?;
@@ -41,8 +41,7 @@ pub(crate) fn measure(runs: usize, heads: usize) -> Result<()> {
         drop(process);
         fs::remove_dir_all(&data)?;
     }
-    figures.print();
-    Ok(())
+    Ok(figures)
 }
 
 fn milliseconds(started: Instant) -> f64 {

@@ -16,7 +16,7 @@ const PAYLOAD_BYTES: usize = 100;
 /// Callers, and calls for each measurement with so many.
 const LOADS: [(usize, usize); 3] = [(1, 20_000), (64, 300_000), (1024, 300_000)];
 
-pub(crate) fn measure(runs: usize) -> Result<()> {
+pub(crate) fn measure(runs: usize) -> Result<Figures> {
     let mut figures = Figures::default();
     for _ in 0..runs {
         load::runtime()?.block_on(async {
@@ -26,8 +26,7 @@ pub(crate) fn measure(runs: usize) -> Result<()> {
     }
     let ratio = figures.median("remote_call_1_p50") / figures.median("floor_stream_1_p50");
     figures.add("remote_call_1_p50_to_floor", "times", ratio);
-    figures.print();
-    Ok(())
+    Ok(figures)
 }
 
 async fn floor(figures: &mut Figures) -> Result<()> {

@@ -17,7 +17,7 @@ const SIZES: [(u16, Duration); 2] = [(10, Duration::from_secs(60)), (100, Durati
 /// An hour of stalls, as the issue of false deaths is judged by.
 const STALLS_OVER: Duration = Duration::from_secs(3600);
 
-pub(crate) fn measure(runs: usize) -> Result<()> {
+pub(crate) fn measure(runs: usize) -> Result<Figures> {
     let mut figures = Figures::default();
     for run in 0..runs {
         let started = Instant::now();
@@ -36,6 +36,5 @@ pub(crate) fn measure(runs: usize) -> Result<()> {
     let deaths = measure::false_deaths(1, STALLS_OVER);
     figures.add("hour_of_2s_stalls", "stalls", deaths.stalls as f64);
     figures.add("hour_of_2s_stalls_healthy_declared_dead", "deaths", deaths.healthy as f64);
-    figures.print();
-    Ok(())
+    Ok(figures)
 }

@@ -26,7 +26,7 @@ const LOADS_WAITING: usize = 2;
 /// A process that hardly ran for so long is done.
 const QUIET: Duration = Duration::from_millis(500);
 
-pub(crate) fn measure(runs: usize) -> Result<()> {
+pub(crate) fn measure(runs: usize) -> Result<Figures> {
     let mut figures = Figures::default();
     for _ in 0..runs {
         let role = Role::start("floor", &[])?;
@@ -62,8 +62,7 @@ pub(crate) fn measure(runs: usize) -> Result<()> {
         figures.add("calls_after_transfer_p50", "us", pulled.quiet[0]);
         figures.add("calls_after_transfer_p99", "us", pulled.quiet[1]);
     }
-    figures.print();
-    Ok(())
+    Ok(figures)
 }
 
 /// A second node pulls the only shard of the first, and perhaps calls an actor there meanwhile. Also tells the

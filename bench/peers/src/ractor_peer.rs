@@ -1,0 +1,42 @@
+//! Ractor: calls of one actor in one process.
+
+use anyhow::Result;
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use crate::load::{self, CALLERS, CALLS};
+
+struct Counter;
+
+enum Order {
+    Add(u64, RpcReplyPort<u64>),
+}
+
+impl Actor for Counter {
+    type Msg = Order;
+    type State = u64;
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Order>, (): ()) -> Result<u64, ActorProcessingErr> {
+        Ok(0)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Order>,
+        Order::Add(n, reply): Order,
+        value: &mut u64,
+    ) -> Result<(), ActorProcessingErr> {
+        *value += n;
+        Ok(reply.send(*value)?)
+    }
+}
+
+pub(crate) async fn measure() -> Result<()> {
+    let (counter, _ended) = Actor::spawn(None, Counter, ()).await?;
+    let rate = load::throughput(CALLERS, CALLS, move |_| {
+        let counter = counter.clone();
+        async move { Ok(ractor::call!(counter, |reply| Order::Add(1, reply)).map(drop)?) }
+    });
+    println!("peer_ractor_local_64={} calls/s", rate.await?);
+    Ok(())
+}
