@@ -21,10 +21,17 @@ struct Declared {
     under_test: bool,
 }
 
-/// The files that the compiler is started on, as paths from the root.
+/// The files that the compiler is started on, as paths from the root. A folder may be a workspace of its own, whose
+/// dependencies nothing else shall have.
 pub(super) fn crate_roots() -> BTreeSet<String> {
+    let is_workspace = |text: &str| text.lines().any(|line| line.trim() == "[workspace]");
+    let manifests = tree::files(|name| name == "Cargo.toml");
+    manifests.iter().filter(|file| is_workspace(&file.text)).flat_map(|file| roots_of(&file.path)).collect()
+}
+
+fn roots_of(manifest: &str) -> BTreeSet<String> {
     let root = tree::root();
-    let metadata = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).no_deps().exec();
+    let metadata = MetadataCommand::new().manifest_path(root.join(manifest)).no_deps().exec();
     let metadata = metadata.expect("cargo can read the workspace");
     let canonical = root.canonicalize().expect("the root exists");
     let targets = metadata.packages.iter().flat_map(|package| &package.targets);
