@@ -149,6 +149,8 @@ pub struct Classes {
     pub flipped_bits: bool,
     #[serde(default)]
     pub cut_pairs: bool,
+    #[serde(default)]
+    pub great_clock_jumps: bool,
 }
 
 impl Classes {
@@ -181,6 +183,7 @@ impl Classes {
             leaves: on,
             flipped_bits: on,
             cut_pairs: on,
+            great_clock_jumps: on,
         }
     }
 
@@ -217,6 +220,8 @@ impl Classes {
         classes.flipped_bits = rng.chance(0.2);
         // From a generator of its own, as whatever is added from now on.
         classes.cut_pairs = seed.child("cut pairs").rng().chance(0.4);
+        // From a generator of its own for the same reason, as all that come after it.
+        classes.great_clock_jumps = seed.child("great clock jumps").rng().chance(0.2);
         classes
     }
 }

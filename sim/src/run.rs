@@ -87,11 +87,18 @@ fn tables_pause(seed: &Seed) -> Duration {
     Duration::from_millis(MILLIS[drawn as usize])
 }
 
+/// How long nodes wait before they believe a jump of their wall clock: as in production, or so short that they do.
+fn clock_believed_after(seed: &Seed) -> Duration {
+    const SECONDS: [u64; 3] = [0, 3, 600];
+    let drawn = seed.child("clock believed after").rng().below(SECONDS.len() as u64);
+    Duration::from_secs(SECONDS[drawn as usize])
+}
+
 /// Runs a cluster through both phases and checks every invariant.
 pub fn run(options: RunOptions) -> Report {
     let plan = plan(&options);
     let history = History {
-        clocks_jump: plan.classes.clock_jumps,
+        clocks_jump: plan.classes.clock_jumps || plan.classes.great_clock_jumps,
         bits_flip: plan.classes.flipped_bits,
         ..History::new(options.nodes)
     };
@@ -102,7 +109,15 @@ pub fn run(options: RunOptions) -> Report {
     };
     let (engines, shards, sabotage) = (options.engines, options.shards, options.sabotage);
     let tables_pause = tables_pause(&parse_seed(&options.seed));
-    let node_options = NodeOptions { engines, shards, tables_pause, sabotage, ..NodeOptions::default() };
+    let clock_believed_after = clock_believed_after(&parse_seed(&options.seed));
+    let node_options = NodeOptions {
+        engines,
+        shards,
+        tables_pause,
+        clock_believed_after,
+        sabotage,
+        ..NodeOptions::default()
+    };
     let mut sim = Sim::from_seed(parse_seed(&options.seed).child("world"))
         .nodes(options.nodes)
         .world(plan.options(options.trace))

@@ -23,7 +23,7 @@
 //! of a shard may run, `moves` brings shards to where they should be, `transfer` brings lagging replicas up to date,
 //! `damage` sets replicas aside whose records are damaged,
 //! `takeover` reads what a new leader has to send, `outputs` sends what committed steps say, `retention` forgets
-//! answers that were kept long enough, `room` refuses changes while disks are full, `stopping` ends all of it.
+//! answers that were kept long enough by the time that `shard_time` counts, `room` refuses changes while disks are full, `stopping` ends all of it.
 //!
 //! **Deliberately absent.** Knowledge of membership and of where shards should be; that is Control's. The content of
 //! commands; that is the shard's.
@@ -43,6 +43,7 @@ mod retention;
 mod room;
 mod sending;
 mod serving;
+mod shard_time;
 mod stopping;
 mod takeover;
 #[cfg(test)]
@@ -301,6 +302,7 @@ impl Machine for Engine {
             Event::Early { shard, reminder, unix } => self.reminder_early(now, shard, &reminder, unix),
             Event::WallClock(unix) => {
                 self.wall_clock(now, unix);
+                self.times_go_on(now, unix);
                 self.forget_answers(now, unix);
             }
             Event::Draining => self.draining = true,

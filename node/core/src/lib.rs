@@ -37,6 +37,7 @@ mod passivation;
 mod records;
 mod requests;
 mod status;
+mod steady;
 mod wire;
 
 pub use events::ClusterEvents;

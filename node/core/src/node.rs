@@ -49,6 +49,7 @@ use crate::options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError};
 use crate::outages::Outages;
 use crate::records::Remembered;
 use crate::requests::Asked;
+use crate::steady::SteadyClock;
 use dead_letters::DeadLetters;
 
 /// A node of a cluster: hosts actors, routes calls, and knows its peers. Made from an environment, real or
@@ -85,6 +86,7 @@ pub struct Node {
     left: Latch<()>,
     fatal: Latch<String>,
     draining: Latch<()>,
+    steady: Arc<SteadyClock>,
     /// Whether the disk was full when it was last looked at.
     disk_full: AtomicBool,
     /// Whether the node is about to stop.
@@ -148,6 +150,7 @@ impl Node {
             table: remembered.table,
             founding: remembered.founding,
         };
+        let (environment, steady) = with_steady_clock(environment, &options);
         let now = environment.clock.now();
         let control = Control::new(now, environment.seed.child("control").rng(), start)?;
         let engines = engines(&environment, &info, &options);
@@ -179,6 +182,7 @@ impl Node {
             left: Latch::new(),
             fatal: Latch::new(),
             draining: Latch::new(),
+            steady,
             disk_full: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
@@ -380,6 +384,12 @@ impl Node {
             None => node.short(),
         }
     }
+}
+
+/// All of a node goes by a clock that does not jump.
+fn with_steady_clock(environment: Environment, options: &NodeOptions) -> (Environment, Arc<SteadyClock>) {
+    let steady = Arc::new(SteadyClock::new(environment.clock, options.clock_believed_after));
+    (Environment { clock: Arc::clone(&steady) as _, ..environment }, steady)
 }
 
 fn engines(environment: &Environment, info: &NodeInfo, options: &NodeOptions) -> Vec<Driver<Engine>> {

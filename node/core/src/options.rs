@@ -40,6 +40,8 @@ pub struct NodeOptions {
     pub answers_kept: Duration,
     /// How long what the logs make of the tables may wait in memory before it is written. Default 500 ms.
     pub tables_pause: Duration,
+    /// How long the wall clock has to show another time before a jump is believed. Default 10 min.
+    pub clock_believed_after: Duration,
     /// Above 80 % of this, idle actors leave memory early; `None` switches that off.
     pub memory_limit_bytes: Option<u64>,
     /// How much memory the process uses now, in bytes.
@@ -101,6 +103,7 @@ impl Default for NodeOptions {
             call_timeout: Duration::from_secs(30),
             answers_kept: Duration::from_secs(24 * 60 * 60),
             tables_pause: Duration::from_millis(500),
+            clock_believed_after: Duration::from_secs(10 * 60),
             memory_limit_bytes: None,
             memory_used: Arc::new(|| 0),
             membership: membership::Options::default(),

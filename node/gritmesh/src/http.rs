@@ -10,6 +10,7 @@
 
 mod actor;
 mod bodies;
+mod calendar;
 mod call;
 mod closing;
 mod cluster;

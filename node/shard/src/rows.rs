@@ -154,7 +154,7 @@ impl ReminderRow {
 /// An answer that was given under an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerRow {
-    /// When it was given, which decides how long it is kept.
+    /// When it was given by the time of the shard, which decides how long it is kept.
     pub time_unix_ms: u64,
     /// The answer.
     pub answer: Result<Vec<u8>, Failure>,
@@ -180,8 +180,17 @@ impl AnswerRow {
     }
 
     /// When an answer was given, without reading it.
-    pub(crate) fn time_of(bytes: &[u8]) -> Option<u64> {
+    pub fn time_of(bytes: &[u8]) -> Option<u64> {
         Some(u64::from_le_bytes(*bytes.get(1..)?.first_chunk()?))
+    }
+
+    /// The bytes of a row with another time.
+    pub fn dated(bytes: &[u8], time_unix_ms: u64) -> Vec<u8> {
+        let mut row = bytes.to_vec();
+        if let Some(time) = row.get_mut(1..).and_then(|rest| rest.first_chunk_mut()) {
+            *time = time_unix_ms.to_le_bytes();
+        }
+        row
     }
 }
 

@@ -13,6 +13,8 @@ const SPANS_PER_RUN: u64 = 6;
 /// Before this time no bits flip: most clusters have all their replicas by then.
 const FLIPS_AFTER: Duration = Duration::from_secs(5);
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// How long after bits have flipped the node is killed and started again, at most.
 const REBOOT_AFTER: Duration = Duration::from_secs(3);
 
@@ -45,6 +47,7 @@ pub(super) fn draw(
         (classes.leaves, "leaves", draw_leaves),
         (classes.flipped_bits, "flipped bits", draw_flipped_bits),
         (classes.cut_pairs, "cut pairs", draw_cut_pairs),
+        (classes.great_clock_jumps, "great clock jumps", draw_great_clock_jumps),
     ];
     for (is_on, label, drawer) in kinds {
         if is_on {
@@ -172,6 +175,26 @@ fn draw_clock_jumps(draw: &mut Draw<'_>) {
         let millis = if draw.rng.chance(0.5) { size } else { -size };
         let node = draw.node();
         draw.plan(span.start, Intervention::JumpWallClock { node, millis });
+    }
+}
+
+/// By hours, days or years, beyond the time that anything is kept, and before 1970. Some are mended a little later, some
+/// stay, and some hit all nodes at once.
+fn draw_great_clock_jumps(draw: &mut Draw<'_>) {
+    for span in draw.spans(Duration::from_secs(15)) {
+        let longest = [DAY_MS, 30 * DAY_MS, 100 * 365 * DAY_MS][draw.rng.below(3) as usize];
+        let size = (longest / 10 + draw.rng.below(longest)) as i64;
+        let millis = if draw.rng.chance(0.6) { size } else { -size };
+        let all = draw.rng.chance(0.2);
+        let one = draw.node();
+        let mended = draw.rng.chance(0.7);
+        let nodes = (0..draw.nodes).map(NodeIndex).filter(|node| all || *node == one);
+        for node in nodes.collect::<Vec<_>>() {
+            draw.plan(span.start, Intervention::JumpWallClock { node, millis });
+            if mended {
+                draw.plan(span.end, Intervention::JumpWallClock { node, millis: -millis });
+            }
+        }
     }
 }
 

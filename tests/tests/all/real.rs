@@ -6,6 +6,7 @@ mod applications;
 mod bad_requests;
 mod bad_starts;
 mod bank;
+mod clock;
 mod command_line;
 mod damage;
 mod demo;

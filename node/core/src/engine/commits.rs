@@ -58,9 +58,10 @@ impl Engine {
         &mut self,
         now: Instant,
         shard: ShardId,
-        commit: Commit,
+        mut commit: Commit,
         out: &mut Vec<Effect>,
     ) {
+        self.date_answer(now, shard, &mut commit.command);
         let room = self.lacks_room(now, shard);
         let Some(group) = self.groups.get_mut(&shard) else {
             return open(commit.gate, Err(not_led(shard)), out);

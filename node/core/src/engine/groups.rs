@@ -16,6 +16,7 @@ use super::event::{Commit, Counted, Effect};
 use super::moves::Wanted;
 use super::retention::Looking;
 use super::serving::{Handing, Serving};
+use super::shard_time::{self, ShardTime};
 use super::transfer::{Giving, Incoming, View};
 use crate::codec::StepLog;
 use crate::options::Sabotage;
@@ -53,6 +54,7 @@ pub(super) struct Group {
     /// Since when it knows no leader.
     pub(super) leaderless: Option<Instant>,
     pub(super) looking: Looking,
+    pub(super) time: ShardTime,
 }
 
 /// Whether a state from the leader is being taken in. Until it is on the disk nothing may be applied on top of it:
@@ -115,6 +117,7 @@ impl Group {
             lease: Instant::ZERO,
             leaderless: None,
             looking: Looking::default(),
+            time: ShardTime::default(),
         }
     }
 
@@ -312,6 +315,7 @@ impl Engine {
     pub(super) fn destroy(&mut self, shard: ShardId, out: &mut Vec<Effect>) {
         let Some(group) = self.groups.remove(&shard) else { return };
         self.dirty.remove(&shard);
+        self.writer.lazily(vec![Change::delete(Table::Node, shard_time::key(shard))]);
         self.bury(shard, group.replica.tombstone());
         out.push(Effect::Holds { shard, holds: false });
     }

@@ -169,6 +169,10 @@ impl Engine {
             if let Some(group) = self.groups.get_mut(&shard) {
                 group.decided(actor.as_ref(), index);
             }
+            if let (false, Outcome::Stepped(step), Some(group)) = (own, outcome, self.groups.get_mut(&shard))
+            {
+                group.time.carried(now, step);
+            }
             let result = result_of(outcome);
             match result.is_ok() {
                 // What a step says is handed to delivery before anybody may see that it is committed.

@@ -1,5 +1,7 @@
 //! Forgets answers that were given under an idempotency key and have been kept long enough.
 //!
+//! How long that is, the [time of the shard](super::shard_time) says, and no wall clock.
+//!
 //! The leader of a shard goes round its answers, a few rows at a time, and proposes that the old ones be forgotten. A
 //! look and its proposal are one event, so that no key can be used anew in between. What is not proposed, because the
 //! disk is full or the log is, is found again in the next round.
@@ -35,7 +37,6 @@ impl Engine {
     /// Looks at the shards whose turn it is. To be called each second.
     pub(super) fn forget_answers(&mut self, now: Instant, unix: UnixTime) {
         let kept_ms = u64::try_from(self.answers_kept.as_millis()).unwrap_or(u64::MAX);
-        let before_unix_ms = unix.0.saturating_sub(kept_ms);
         let after = self.groups.range((Bound::Excluded(self.looked_at), Bound::Unbounded));
         let turns = after.chain(self.groups.range(..=self.looked_at));
         let due =
@@ -43,7 +44,9 @@ impl Engine {
         let due: Vec<ShardId> = due.map(|(shard, _)| *shard).take(LOOKS_PER_SECOND).collect();
         for shard in due {
             self.looked_at = shard;
-            self.look_for_old(now, shard, before_unix_ms);
+            if let Some(time_ms) = self.time_of(now, shard, unix.0) {
+                self.look_for_old(now, shard, time_ms.saturating_sub(kept_ms));
+            }
         }
     }
 

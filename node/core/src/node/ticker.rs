@@ -35,6 +35,7 @@ impl Node {
         let now_s =
             u32::try_from(self.environment.clock.now().as_nanos() / 1_000_000_000).unwrap_or(u32::MAX);
         self.coarse_seconds.store(now_s, Ordering::Relaxed);
+        self.steady.look();
         let unix = self.environment.clock.unix_time();
         let node = self.this();
         for engine in &self.engines {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use super::calendar::{has_date, while_dated};
 use super::connection::Connector;
 use super::surplus::Surplus;
 use super::{Setup, router};
@@ -132,6 +133,10 @@ async fn accept(
                 continue;
             }
         };
+        if !has_date() {
+            surplus.refuse_undated(stream);
+            continue;
+        }
         if connections.len() >= connections_max {
             surplus.refuse(stream);
             continue;
@@ -139,7 +144,7 @@ async fn accept(
         let watcher = graceful.watcher();
         let connection = connector.serve(stream, peer);
         connections.spawn(async move {
-            if let Err(error) = watcher.watch(connection).await {
+            if let Some(Err(error)) = while_dated(watcher.watch(connection)).await {
                 tracing::debug!(%peer, %error, "an HTTP connection ended early");
             }
         });

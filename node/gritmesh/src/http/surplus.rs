@@ -1,4 +1,4 @@
-//! Connections beyond what the node can hold: refused in words where there is time for it, else cut.
+//! Connections that the node cannot serve, because it holds as many as it can, or because its clock is wrong: refused in words where there is time for it, else cut.
 
 use std::time::Duration;
 
@@ -30,16 +30,25 @@ pub(super) struct Surplus {
     face: Shared,
     connections_max: usize,
     answer: Vec<u8>,
+    undated: Vec<u8>,
     refusing: JoinSet<()>,
     surplus_said: Option<Instant>,
+    undated_said: Option<Instant>,
     failure_said: Option<Instant>,
 }
 
 impl Surplus {
     pub(super) async fn new(face: Shared, connections_max: usize) -> Self {
-        let answer = answer().await;
-        let (surplus_said, failure_said) = (None, None);
-        Self { face, connections_max, answer, refusing: JoinSet::new(), surplus_said, failure_said }
+        Self {
+            face,
+            connections_max,
+            answer: answer("this node has as many connections as it may; try again").await,
+            undated: answer("the clock of this node shows a time before 1970 or after 9999: set it").await,
+            refusing: JoinSet::new(),
+            surplus_said: None,
+            undated_said: None,
+            failure_said: None,
+        }
     }
 
     pub(super) fn refuse(&mut self, stream: TcpStream) {
@@ -50,9 +59,25 @@ impl Surplus {
                 "HTTP connections are refused: as many are open as this process has files for"
             );
         }
+        let answer = self.answer.clone();
+        self.begin(stream, answer);
+    }
+
+    /// HTTP has no form for what the clock shows.
+    pub(super) fn refuse_undated(&mut self, stream: TcpStream) {
+        if is_time(&mut self.undated_said) {
+            tracing::warn!(
+                "the clock shows a time before 1970 or after 9999: HTTP is refused until it is set"
+            );
+        }
+        let answer = self.undated.clone();
+        self.begin(stream, answer);
+    }
+
+    fn begin(&mut self, stream: TcpStream, answer: Vec<u8>) {
         while self.refusing.try_join_next().is_some() {}
         if self.refusing.len() < REFUSING_MAX {
-            self.refusing.spawn(refuse(stream, self.answer.clone()));
+            self.refusing.spawn(refuse(stream, answer));
         }
     }
 
@@ -86,8 +111,8 @@ async fn refuse(mut stream: TcpStream, answer: Vec<u8>) {
 }
 
 /// The refusal as bytes.
-async fn answer() -> Vec<u8> {
-    let problem = Problem::new(HttpCode::Busy, "this node has as many connections as it may; try again");
+async fn answer(detail: &str) -> Vec<u8> {
+    let problem = Problem::new(HttpCode::Busy, detail);
     let (mut head, body) = problem.into_response().into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("the document is in memory");
     head.headers.insert(CONTENT_LENGTH, body.len().into());

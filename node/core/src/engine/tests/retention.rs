@@ -3,6 +3,8 @@
 use gritmesh_actor::{Draft, Origin};
 use gritmesh_runtime::{Table, UnixTime};
 
+use std::time::Duration;
+
 use super::world::{ANSWERS_KEPT, Told, World, ZERO};
 use crate::engine::Event;
 
@@ -25,6 +27,11 @@ fn answer(world: &mut World, site: usize, id: &str, keys: u32) -> Vec<Told> {
     told
 }
 
+/// What the wall shows if nothing has happened to it.
+fn wall(world: &World) -> u64 {
+    MADE_MS + world.now.as_nanos() / 1_000_000
+}
+
 fn second(world: &mut World, unix_ms: u64) {
     for site in 0..world.sites.len() {
         world.feed(site, [Event::WallClock(UnixTime(unix_ms))]);
@@ -41,12 +48,17 @@ fn answers_are_forgotten_when_they_were_kept_long_enough_and_not_before() {
     let mut world = World::three();
     let told = answer(&mut world, 0, "alice", 3);
     assert!(told.iter().all(|told| *told.lock() == [Ok(())]));
-    second(&mut world, MADE_MS + KEPT_MS);
-    assert_eq!((answers(&world, 0), answers(&world, 2)), (3, 3), "not a millisecond early");
-    second(&mut world, MADE_MS + KEPT_MS + 1);
+    // The last was made a second ago.
+    world.now += ANSWERS_KEPT.saturating_sub(Duration::from_secs(2));
+    let shown = wall(&world);
+    second(&mut world, shown);
+    assert_eq!((answers(&world, 0), answers(&world, 2)), (3, 3), "not early");
+    let shown = wall(&world);
+    second(&mut world, shown + 5_000);
     assert_eq!(answers(&world, 0), 3, "a round has just ended, the next one comes later");
     world.now += ANSWERS_KEPT / 24;
-    second(&mut world, MADE_MS + KEPT_MS + 2);
+    let shown = wall(&world);
+    second(&mut world, shown);
     assert_eq!((0..3).map(|site| answers(&world, site)).collect::<Vec<_>>(), [0, 0, 0]);
 }
 
@@ -54,9 +66,10 @@ fn answers_are_forgotten_when_they_were_kept_long_enough_and_not_before() {
 fn a_look_is_short_and_the_next_one_goes_on_from_there() {
     let mut world = World::alone(1);
     answer(&mut world, 0, "alice", 600);
-    let late = MADE_MS + KEPT_MS + 1;
+    world.now += ANSWERS_KEPT;
     let left = [344, 88, 0].map(|_| {
-        second(&mut world, late);
+        let shown = wall(&world);
+        second(&mut world, shown);
         answers(&world, 0)
     });
     assert_eq!(left, [344, 88, 0]);
@@ -68,12 +81,66 @@ fn what_could_not_be_proposed_is_found_again() {
     answer(&mut world, 0, "alice", 2);
     // Nobody follows, so that nothing is committed any more, and the leader steps down.
     world.cut.extend([(0, 1), (0, 2)]);
-    second(&mut world, MADE_MS + KEPT_MS + 1);
+    world.now += ANSWERS_KEPT;
+    let shown = wall(&world);
+    second(&mut world, shown);
     world.pass(10_000);
     assert_eq!((answers(&world, 0), answers(&world, 1)), (2, 2));
     world.cut.clear();
     world.pass(5_000);
     world.now += ANSWERS_KEPT / 24;
-    second(&mut world, MADE_MS + KEPT_MS + 2);
+    let shown = wall(&world);
+    second(&mut world, shown);
     assert_eq!((0..3).map(|site| answers(&world, site)).collect::<Vec<_>>(), [0, 0, 0]);
+}
+
+#[test]
+fn a_wall_clock_that_jumps_makes_nobody_forget() {
+    for jump in [2 * KEPT_MS, 1_000 * KEPT_MS, u64::MAX / 2] {
+        let mut world = World::three();
+        answer(&mut world, 0, "alice", 3);
+        for _ in 0..3 {
+            // Forward on all nodes, back, and before 1970.
+            for shown in [wall(&world) + jump, wall(&world), 0] {
+                world.now += ANSWERS_KEPT / 24;
+                second(&mut world, shown);
+                assert_eq!(answers(&world, 0), 3, "{shown}");
+            }
+        }
+    }
+}
+
+/// A node that is started with a clock that is ahead, or behind, goes on with the time that it has noted.
+#[test]
+fn what_a_leader_dates_is_dated_by_the_shard_and_not_by_its_clock() {
+    let mut world = World::alone(1);
+    answer(&mut world, 0, "alice", 1);
+    let shown = wall(&world);
+    second(&mut world, shown);
+    // The histories of this world go on to date what they make by the same moment, as if their clock stood.
+    world.now += ANSWERS_KEPT / 2;
+    let shown = wall(&world);
+    second(&mut world, shown);
+    answer(&mut world, 0, "bob", 1);
+    world.now += ANSWERS_KEPT / 2 + Duration::from_secs(10);
+    let shown = wall(&world);
+    second(&mut world, shown);
+    assert_eq!(answers(&world, 0), 1, "only the older one is old");
+}
+
+#[test]
+fn who_leads_next_goes_on_with_the_time_of_the_log() {
+    let mut world = World::three();
+    answer(&mut world, 0, "alice", 3);
+    world.kill(0);
+    world.now += ANSWERS_KEPT.saturating_sub(Duration::from_secs(60));
+    world.pass(5_000);
+    let leader = world.leader().expect("another one leads");
+    let shown = wall(&world) + 5 * KEPT_MS;
+    second(&mut world, shown);
+    assert_eq!(answers(&world, leader), 3, "however far its clock is ahead");
+    world.now += ANSWERS_KEPT / 12;
+    let shown = wall(&world) + 5 * KEPT_MS;
+    second(&mut world, shown);
+    assert_eq!(answers(&world, leader), 0);
 }
