@@ -42,8 +42,8 @@ pub struct Remains {
     promise: Promise,
     /// Whether a candidate may be the one that names it.
     hears_candidates: bool,
-    /// Whether somebody counts on it.
-    is_called: bool,
+    /// Who counted on it last, with its epoch: to be told even where the members are not known.
+    caller: Option<(NodeId, ReplicaId, Epoch)>,
 }
 
 /// That it will never speak again.
@@ -90,7 +90,7 @@ impl Remains {
             Err(error) => return Err(error),
         };
         let hears_candidates = lost == Lost::No;
-        Ok(Some(Self { shard, me, replica, before, config, promise, hears_candidates, is_called: false }))
+        Ok(Some(Self { shard, me, replica, before, config, promise, hears_candidates, caller: None }))
     }
 
     /// A node has no replica of the shard, and cannot read which one it had: the next one is given up as if it had been
@@ -104,7 +104,7 @@ impl Remains {
             config: None,
             promise: Promise::NotGiven,
             hears_candidates: false,
-            is_called: false,
+            caller: None,
         }
     }
 
@@ -113,7 +113,7 @@ impl Remains {
     pub fn promise(&mut self) -> Option<(ReplicaId, Change)> {
         let replica = self.replica?;
         let alone = self.config.as_ref().is_some_and(|config| config.is_sole_voter(replica));
-        if self.promise != Promise::NotGiven || (alone && !self.is_called) {
+        if self.promise != Promise::NotGiven || (alone && self.caller.is_none()) {
             return None;
         }
         self.promise = Promise::Written;
@@ -128,7 +128,7 @@ impl Remains {
     }
 
     /// What a message to this node means.
-    pub fn hear(&mut self, header: &MessageHeader) -> Called {
+    pub fn hear(&mut self, from: NodeId, header: &MessageHeader) -> Called {
         let leads = header.is_from_leader();
         if header.shard != self.shard || !(leads || header.is_from_candidate()) {
             return Called::No;
@@ -138,12 +138,12 @@ impl Remains {
             let is_believed = leads || self.hears_candidates;
             if is_believed && self.before.is_none_or(|before| later(before).is_some()) {
                 self.replica = Some(header.to);
-                return self.hear(header);
+                return self.hear(from, header);
             }
             return Called::No;
         };
         if header.to == replica {
-            self.is_called = true;
+            self.caller = Some((from, header.from, header.epoch));
             if self.promise != Promise::Given {
                 return Called::No;
             }
@@ -162,11 +162,18 @@ impl Remains {
 
     /// What to tell others unasked: the leader may be asleep.
     pub fn tell(&self) -> Vec<(NodeId, Vec<u8>)> {
-        let given = self.replica.filter(|_| self.promise == Promise::Given);
-        let Some((config, replica)) = self.config.as_ref().zip(given) else { return Vec::new() };
-        let others = config.members.iter().filter(|member| member.node != self.me);
-        let lost = |to| Message::new(self.shard, config.epoch, replica, to, 0, Body::Lost).encode();
-        others.map(|member| (member.node, lost(member.replica))).collect()
+        let Some(replica) = self.replica.filter(|_| self.promise == Promise::Given) else {
+            return Vec::new();
+        };
+        let lost = |to, epoch| Message::new(self.shard, epoch, replica, to, 0, Body::Lost).encode();
+        let members = self.config.iter().flat_map(|config| {
+            let others = config.members.iter().filter(|member| member.node != self.me);
+            others.map(|member| (member.node, member.replica, config.epoch))
+        });
+        let mut told: Vec<(NodeId, ReplicaId, Epoch)> = members.collect();
+        let caller = self.caller.filter(|(node, ..)| told.iter().all(|(of, ..)| of != node));
+        told.extend(caller);
+        told.into_iter().map(|(node, to, epoch)| (node, lost(to, epoch))).collect()
     }
 
     /// The epoch that added a replica, if that was later than another one was added.

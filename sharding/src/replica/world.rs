@@ -375,7 +375,7 @@ impl World {
 
     fn deliver_to_remains(&mut self, to: usize, from: usize, header: &MessageHeader) {
         let Some(remains) = self.nodes[to].remains.as_mut() else { return };
-        match remains.hear(header) {
+        match remains.hear(node(from), header) {
             Called::No => self.promise(to),
             Called::Lost(answer) => self.send(to, from, answer),
             Called::Anew(tombstone) => {

@@ -146,7 +146,7 @@ impl Engine {
     pub(super) fn hear_for_damaged(&mut self, from: NodeId, header: &MessageHeader, out: &mut Vec<Effect>) {
         let shard = header.shard;
         let remains = self.quarantine.get_mut(&shard).and_then(|damaged| damaged.remains.as_mut());
-        match remains.map_or(Called::No, |remains| remains.hear(header)) {
+        match remains.map_or(Called::No, |remains| remains.hear(from, header)) {
             Called::No => {}
             Called::Lost(answer) => send(from, answer, out),
             Called::Anew(tombstone) if self.range(shard).is_some() => {
