@@ -159,7 +159,7 @@ mod tests {
         name.show(at(2), &addresses(&[1, 2]), SETTLE);
         assert_eq!(others(&name, at(4), 1, 0), None);
         name.show(at(4), &addresses(&[1]), SETTLE);
-        assert_eq!(others(&name, at(5), 1, 0), None.or(Some(addresses(&[2]))));
+        assert_eq!(others(&name, at(5), 1, 0), Some(addresses(&[2])));
         name.show(at(6), &addresses(&[1]), SETTLE);
         assert_eq!(others(&name, at(6), 1, 0), None);
         name.show(at(8), &addresses(&[1]), SETTLE);

@@ -74,12 +74,7 @@ enum Silence {
 }
 
 impl Ask {
-    /// Asks the node that serves HTTP at `node` (`host:port`), and waits so long for each answer.
-    pub(crate) fn new(node: &str, timeout: Duration) -> Self {
-        Self::among(vec![Target::known(node)], timeout)
-    }
-
-    /// Asks the first of these nodes that can be reached.
+    /// Asks the first of these nodes that can be reached, and waits so long for each answer.
     pub(crate) fn among(targets: Vec<Target>, timeout: Duration) -> Self {
         // The machine's own authorities, or those that SSL_CERT_FILE names.
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();

@@ -37,7 +37,7 @@ pub(super) fn draw(
     if nodes == 0 || micros == 0 {
         return schedule;
     }
-    let kinds: [(bool, &str, Drawer); 9] = [
+    let kinds: [(bool, &str, Drawer); 10] = [
         (classes.partitions || classes.one_way_partitions, "partitions", draw_partitions),
         (classes.crashes, "crashes", draw_crashes),
         (classes.stalls, "stalls", draw_stalls),

@@ -14,11 +14,6 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// A node of which is known where it serves.
-    pub(crate) fn known(address: &str) -> Self {
-        Self { scheme: HTTP, rest: address.trim_start_matches("http://").trim_end_matches('/').to_owned() }
-    }
-
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme, self.rest)
     }

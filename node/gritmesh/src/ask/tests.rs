@@ -52,8 +52,8 @@ fn among(nodes: &[&str]) -> Ask {
 fn nobody_there_is_a_refusal_of_the_same_form() {
     let address = nobody();
     for refusal in [
-        Ask::new(&address, PATIENCE).get("/v1/cluster").unwrap_err(),
-        Ask::new(&address, PATIENCE).post("/v1/cluster", &json!({})).unwrap_err(),
+        among(&[&address]).get("/v1/cluster").unwrap_err(),
+        among(&[&address]).post("/v1/cluster", &json!({})).unwrap_err(),
     ] {
         assert_eq!(refusal.code(), "unreachable");
         assert!(refusal.detail().contains(&address), "{refusal:?}");

@@ -41,15 +41,7 @@ impl Asking {
     }
 
     pub(in crate::cli) fn ask_within(&self, timeout: Duration) -> Result<Ask, Failed> {
-        self.dressed(Ask::among(self.nodes.clone(), timeout))
-    }
-
-    /// Asks one node, whoever else was named.
-    pub(in crate::cli) fn ask_at(&self, node: &str) -> Result<Ask, Failed> {
-        self.dressed(Ask::new(node, ASK_TIME_MAX))
-    }
-
-    fn dressed(&self, ask: Ask) -> Result<Ask, Failed> {
+        let ask = Ask::among(self.nodes.clone(), timeout);
         let token = self.token.as_ref().map(|token| token.reveal()).transpose();
         let token = token.map_err(|error| Failed::Unusable(format!("cannot read the token: {error}")))?;
         let token = token.flatten();
