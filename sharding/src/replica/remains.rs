@@ -166,11 +166,11 @@ impl Remains {
             return Vec::new();
         };
         let lost = |to, epoch| Message::new(self.shard, epoch, replica, to, 0, Body::Lost).encode();
-        let members = self.config.iter().flat_map(|config| {
+        let mut told: Vec<(NodeId, ReplicaId, Epoch)> = Vec::new();
+        if let Some(config) = &self.config {
             let others = config.members.iter().filter(|member| member.node != self.me);
-            others.map(|member| (member.node, member.replica, config.epoch))
-        });
-        let mut told: Vec<(NodeId, ReplicaId, Epoch)> = members.collect();
+            told.extend(others.map(|member| (member.node, member.replica, config.epoch)));
+        }
         let caller = self.caller.filter(|(node, ..)| told.iter().all(|(of, ..)| of != node));
         told.extend(caller);
         told.into_iter().map(|(node, to, epoch)| (node, lost(to, epoch))).collect()

@@ -103,14 +103,18 @@ impl Engine {
     }
 
     /// That is on the disk, so the others may be told.
-    pub(super) fn promised(&mut self, now: Instant, promises: Vec<(ShardId, ReplicaId)>) {
+    pub(super) fn promised(
+        &mut self,
+        now: Instant,
+        promises: Vec<(ShardId, ReplicaId)>,
+        out: &mut Vec<Effect>,
+    ) {
         for (shard, replica) in promises {
-            if let Some(damaged) = self.quarantine.get_mut(&shard) {
-                damaged.tell_at = now;
-                damaged.remains.iter_mut().for_each(|remains| remains.promised(replica));
-                self.wake_by(now);
-            }
+            let Some(damaged) = self.quarantine.get_mut(&shard) else { continue };
+            damaged.remains.iter_mut().for_each(|remains| remains.promised(replica));
+            damaged.tell_at = now;
         }
+        self.tell_of_damage(now, out);
     }
 
     /// A read failed. If that is because of damage the replica is put into quarantine, else the node must stop.

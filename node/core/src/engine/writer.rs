@@ -261,7 +261,7 @@ impl Engine {
             group.persisted_to = group.persisted_to.max(group.applied_to);
             self.dirty.insert(shard);
         }
-        self.promised(now, pending.promises);
+        self.promised(now, pending.promises, out);
         let mut opening = Vec::new();
         for (shard, index) in pending.applied {
             let Some(group) = self.groups.get_mut(&shard) else { continue };
