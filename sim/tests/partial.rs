@@ -29,27 +29,31 @@ const OTHER: NodeIndex = NodeIndex(1);
 /// Every actor answers through a node, `expected` times by now.
 fn all_answer(sim: &mut Sim, through: u16, expected: u64) {
     for id in 0..ACTORS {
-        let actor = sim.node(through).unwrap().actor::<Counter>(&format!("c{id}"));
-        let answer = sim.block_on(async { actor.add(1).deadline(Duration::from_secs(1)).await }).unwrap();
-        assert_eq!(answer.unwrap(), expected, "c{id} through n{through} at {}", sim.now());
+        let actor = sim.node(through).expect("the node runs").actor::<Counter>(&format!("c{id}"));
+        let answer =
+            sim.block_on(async { actor.add(1).deadline(Duration::from_secs(1)).await }).expect("it ends");
+        assert_eq!(answer.expect("it is served"), expected, "c{id} through n{through} at {}", sim.now());
     }
 }
 
 fn notes(sim: &Sim, node: u16) -> Vec<String> {
-    let readiness = sim.node(node).unwrap().readiness();
+    let readiness = sim.node(node).expect("the node runs").readiness();
     assert!(readiness.ready, "{readiness:?}");
     readiness.notes.into_iter().filter(|note| note.contains("does not answer")).collect()
 }
 
 fn count(sim: &Sim, node: u16, metric: &str) -> u64 {
-    let text = sim.node(node).unwrap().metrics_text();
-    let line = text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ')).unwrap();
-    line.parse().unwrap()
+    let text = sim.node(node).expect("the node runs").metrics_text();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '))
+        .expect("the metric is there");
+    line.parse().expect("it is a number")
 }
 
 fn leaders(sim: &Sim) -> Vec<(u32, u64, Option<String>)> {
     let led = |shard: ShardStatus| (shard.shard, shard.term, shard.leader);
-    sim.node(2).unwrap().shard_statuses().into_iter().map(led).collect()
+    sim.node(2).expect("the node runs").shard_statuses().into_iter().map(led).collect()
 }
 
 #[test]

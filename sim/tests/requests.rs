@@ -24,7 +24,7 @@ impl Counter {
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn id(sim: &Sim, node: u16) -> NodeId {
-    sim.node(node).expect("the node was started").info().node_id
+    sim.node(node).expect("the node runs").info().node_id
 }
 
 #[test]
