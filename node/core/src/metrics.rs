@@ -123,10 +123,7 @@ impl Metrics {
             activations: metric!("activations", "Actors brought into memory"),
             deactivations: metric!("deactivations", "Actors taken out of memory"),
             panics: metric!("handler_panics", "Handlers that panicked"),
-            dead_letters: metric!(
-                "dead_letters",
-                "Messages that came to nothing and for whose outcome nobody waits"
-            ),
+            dead_letters: dead_letters(&mut registry),
             malformed: metric!("malformed_envelopes", "Envelopes that could not be read"),
             refused: metric!("refused_connections", "Connections turned down at admission, by reason"),
             events: metric!("cluster_events", "Changes of members seen"),
@@ -207,6 +204,15 @@ fn outcome_counters(registry: &mut Registry) -> Vec<Count> {
     let codes = FailureCode::ALL.into_iter().map(FailureCode::as_str);
     let outcomes = std::iter::once("ok").chain(codes);
     outcomes.map(|outcome| family.get_or_create_owned(&OutcomeLabel { outcome })).collect()
+}
+
+/// By failure code. One is there from the start, so that whoever looks for the metric finds it.
+fn dead_letters(registry: &mut Registry) -> Family<CodeLabel, Count> {
+    let counters = Family::default();
+    let help = "Messages that came to nothing and for whose outcome nobody waits";
+    register(registry, "dead_letters", help, &counters);
+    drop(counters.get_or_create(&CodeLabel { code: FailureCode::ActorError.as_str() }));
+    counters
 }
 
 fn register<M>(registry: &mut Registry, name: &str, help: &str, metric: &M)

@@ -22,11 +22,11 @@ fn settings_are_printed_and_read_back() {
 fn nobody_there_is_an_error_that_says_what_to_do() {
     let failed = run(&["call", "counter/a", "add", "1", "--node", "127.0.0.1:1"]);
     let said = text(&failed.stderr);
-    assert_eq!((failed.status.code(), text(&failed.stdout).as_str()), (Some(1), ""));
+    assert_eq!((failed.status.code(), text(&failed.stdout).as_str()), (Some(5), ""));
     assert!(said.starts_with("error[unreachable]: ") && said.contains("\nhint: "), "{said}");
     let failed = run(&["cluster", "status", "-o", "json", "--node", "127.0.0.1:1"]);
     let document: Value = serde_json::from_slice(&failed.stdout).unwrap();
-    assert_eq!((failed.status.code(), &document["code"]), (Some(1), &Value::from("unreachable")));
+    assert_eq!((failed.status.code(), &document["code"]), (Some(5), &Value::from("unreachable")));
     let by_variable = gritmesh(&["node", "ls"]).env("GRITMESH_NODE", "127.0.0.1:2").output().unwrap();
     assert!(text(&by_variable.stderr).contains("127.0.0.1:2"));
 }

@@ -16,7 +16,7 @@ fn a_node_says_where_it_is_and_stops_when_asked() {
     assert_eq!((answer.status.code(), text(&answer.stdout).as_str()), (Some(0), "5\n"));
     node.signal("TERM");
     assert_eq!(node.ends(), Some(0));
-    assert_eq!(run(&["cluster", "status", "--node", &address]).status.code(), Some(1));
+    assert_eq!(run(&["cluster", "status", "--node", &address]).status.code(), Some(5));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What keeps a node from starting: exit code 2, and one line that says what to do.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::process::{Running, gritmesh, run, text, up};
 
@@ -43,10 +45,15 @@ fn a_directory_that_cannot_be_used() {
 #[test]
 fn a_directory_whose_records_are_damaged() {
     let data = tempfile::tempdir().unwrap();
-    std::fs::write(data.path().join("incarnation"), "short").unwrap();
+    let private = |name: &str, text: &str| {
+        let path = data.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    };
+    private("incarnation", "short");
     assert!(refused(&up(data.path(), &[])).contains("incarnation is damaged"));
     std::fs::remove_file(data.path().join("incarnation")).unwrap();
-    std::fs::write(data.path().join("identity.key"), "no key").unwrap();
+    private("identity.key", "no key");
     refused(&up(data.path(), &[]));
 }
 
@@ -68,7 +75,7 @@ fn settings_that_do_not_fit() {
     let directory = data.path().to_str().unwrap();
     for (arguments, hint) in [
         (vec!["--weight", "heavy"], "flag --weight"),
-        (vec!["--engines", "1000"], "1 to 64 engines"),
+        (vec!["--engines", "1000"], "0 to 64 are allowed"),
         (vec!["--advertise", "host name"], "`--advertise`"),
         (vec!["--secret", "@no/such/file"], "`--secret`"),
         (vec!["--log", "a=b=c"], "log level"),
