@@ -112,10 +112,7 @@ impl Metrics {
             outcomes: outcome_counters(&mut registry),
             received: metric!("received_calls", "Calls that came from peers"),
             redirects: metric!("redirected_calls", "Calls that went to a node which did not serve the shard"),
-            detoured: metric!(
-                "detoured_calls",
-                "Calls sent over another node, as the one they are for does not answer this one"
-            ),
+            detoured: metric!("detoured_calls", "Calls sent over another node, as their own does not answer"),
             relayed: metric!("relayed_calls", "Calls passed on for nodes that do not reach who serves them"),
             detours: metric!("detours", "Nodes that do not answer this one and are reached over others"),
             repeated: metric!("repeated_calls", "Envelopes of calls that arrived twice and were dropped"),
@@ -131,54 +128,30 @@ impl Metrics {
             actors: metric!("actors", "Actors in memory"),
             shards_serving: metric!("shards_serving", "Shards that this node serves"),
             replicas: metric!("replicas", "Replicas of shards that this node holds"),
-            damaged_replicas: metric!(
-                "damaged_replicas",
-                "Replicas on this node that are damaged and wait to be replaced"
-            ),
-            moves: metric!(
-                "shard_moves",
-                "Shards that this node leads and that are not where they should be"
-            ),
+            damaged_replicas: metric!("damaged_replicas", "Damaged replicas here that wait to be replaced"),
+            moves: metric!("shard_moves", "Shards led here that are not where they should be"),
             committed: metric!("committed_commands", "Commands of the shards' logs applied by replicas here"),
             refused_steps: metric!("refused_steps", "Steps that another step came before"),
-            forgotten_answers: metric!(
-                "forgotten_answers",
-                "Answers under an idempotency key that were kept long enough"
-            ),
+            forgotten_answers: metric!("forgotten_answers", "Answers under a key that were kept long enough"),
             damaged: metric!("damaged_records", "Records and objects that did not match their hash"),
             repaired: metric!("repaired_objects", "Damaged objects that a peer had whole"),
-            bad_transfers: metric!(
-                "bad_transfers",
-                "Parts of a shard's state from peers that could not be used"
-            ),
+            bad_transfers: metric!("bad_transfers", "Parts of shards' states that could not be used"),
             transferred_bytes: metric!("transferred_bytes", "Bytes of shards' states received from peers"),
-            messages_pending: metric!(
-                "messages_pending",
-                "Messages between durable actors not acknowledged yet"
-            ),
+            messages_pending: metric!("messages_pending", "Messages of durable actors not acknowledged yet"),
             calls_pending: metric!("calls_pending", "Calls sent to other nodes without an answer so far"),
             calls_parked: metric!("calls_parked", "Calls that wait for their shard to be served"),
             disk_full: metric!("disk_full", "1 if changes are refused because the disk is full"),
             malformed_gossip: metric!("malformed_gossip", "Gossip that could not be read"),
             stalls: metric!("stalls", "Times that this process was found to have been stopped"),
             rejoins: metric!("rejoins", "Times that this node was declared down and came back"),
-            direct_calls: metric!(
-                "direct_calls",
-                "Calls that found their actor idle in memory and ran at once"
-            ),
+            direct_calls: metric!("direct_calls", "Calls that found their actor idle and ran at once"),
             remote_calls: metric!("remote_call_seconds", "From sending a call to another node to its answer"),
             steps: metric!("step_seconds", "From proposing a step to its commit"),
             syncs: metric!("sync_seconds", "From handing a batch to the disk to its being durable"),
-            elections: metric!(
-                "election_seconds",
-                "How long replicas here knew no leader, until there was one"
-            ),
+            elections: metric!("election_seconds", "How long replicas here knew no leader"),
             leaderships_won: metric!("leaderships_won", "Times that this node became leader of a shard"),
             leaderships_lost: metric!("leaderships_lost", "Times that this node ceased to lead a shard"),
-            replica_lag: metric!(
-                "replica_lag_entries",
-                "What the replica furthest behind lacks, of shards led here"
-            ),
+            replica_lag: metric!("replica_lag_entries", "What the replica furthest behind lacks"),
             paused_actors: metric!("paused_actors", "Actors of shards led here that are paused, up to 1000"),
             letters: metric!("letters", "Messages that actors of shards led here cannot read, up to 1000"),
             ready: metric!("ready", "1 if the node is ready for work"),

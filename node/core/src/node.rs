@@ -11,6 +11,7 @@ mod perform;
 mod report;
 mod requests;
 mod sight;
+mod stopping;
 mod ticker;
 
 use std::borrow::Cow;
@@ -126,15 +127,7 @@ impl Node {
         registry: Registry,
         options: NodeOptions,
     ) -> Result<Arc<Self>, StartError> {
-        if !(1..=ENGINES_MAX).contains(&options.engines) {
-            return Err(StartError::Engines { engines: options.engines });
-        }
-        if !(1..=sharding::SHARDS_MAX as u32).contains(&options.shards) {
-            return Err(StartError::Shards { shards: options.shards });
-        }
-        if options.answers_kept < ANSWERS_KEPT_MIN {
-            return Err(StartError::AnswersKept { kept: options.answers_kept });
-        }
+        check_options(&options)?;
         let start = control::Start {
             membership: membership::Start {
                 info: info.clone(),
@@ -299,53 +292,6 @@ impl Node {
         self.cluster.load().as_deref().copied()
     }
 
-    /// Hands over everything that this node serves, and waits until that is done. New calls are still routed.
-    /// Has no end if no other node can take over; the caller sets the limit.
-    pub async fn drain(&self) {
-        self.begin_drain();
-        self.drained.wait().await;
-    }
-
-    /// Begins to hand over everything that this node serves.
-    pub fn begin_drain(&self) {
-        self.draining.set(());
-        let node = self.this();
-        for engine in &self.engines {
-            engine.post(&node, engine::Event::Draining);
-        }
-        self.control.post(&node, control::Event::Drain);
-    }
-
-    /// Says from now on that this node is to be sent no more work, although it still does what it is sent.
-    pub fn announce_stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether work is better sent to another node, since this one drains or is about to stop.
-    pub fn is_winding_down(&self) -> bool {
-        self.draining.is_set() || self.stopping.load(Ordering::Relaxed)
-    }
-
-    /// Announces that this node leaves, and waits until that is sent.
-    pub async fn leave(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
-        self.control.post(&self.this(), control::Event::Leave);
-        self.left.wait().await;
-    }
-
-    /// Lets go of every actor at once, as a crash does, and tells everyone who waits for this node that it is no more.
-    /// Both hold their node and the node holds them, so the last `Arc` of a node that is not stopped is never
-    /// dropped.
-    pub fn stop(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
-        self.directory.clear();
-        let node = self.this();
-        for engine in &self.engines {
-            // Until it hears of it, an engine may still bring actors into memory; those are dropped when it has.
-            engine.post(&node, engine::Event::Stop);
-        }
-    }
-
     /// Waits until this node finds that it must stop, and tells why.
     pub async fn fatal(&self) -> String {
         self.fatal.wait().await
@@ -384,6 +330,19 @@ impl Node {
             None => node.short(),
         }
     }
+}
+
+fn check_options(options: &NodeOptions) -> Result<(), StartError> {
+    if !(1..=ENGINES_MAX).contains(&options.engines) {
+        return Err(StartError::Engines { engines: options.engines });
+    }
+    if !(1..=sharding::SHARDS_MAX as u32).contains(&options.shards) {
+        return Err(StartError::Shards { shards: options.shards });
+    }
+    if options.answers_kept < ANSWERS_KEPT_MIN {
+        return Err(StartError::AnswersKept { kept: options.answers_kept });
+    }
+    Ok(())
 }
 
 /// All of a node goes by a clock that does not jump.

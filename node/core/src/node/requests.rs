@@ -20,7 +20,7 @@ impl Node {
     pub async fn report_of(&self, node: NodeId, timeout: Duration) -> Result<NodeReport, NodeRequestError> {
         match self.ask_node(node, NodeRequest::Report, timeout).await? {
             NodeAnswer::Report(report) => Ok(report),
-            other => Err(self.unfit(node, &other)),
+            _ => Err(self.unfit(node)),
         }
     }
 
@@ -39,7 +39,7 @@ impl Node {
         let request = NodeRequest::Actors { actor_type: actor_type.map(str::to_owned), limit };
         match self.ask_node(node, request, timeout).await? {
             NodeAnswer::Actors { actors, total } => Ok((actors, total)),
-            other => Err(self.unfit(node, &other)),
+            _ => Err(self.unfit(node)),
         }
     }
 
@@ -56,7 +56,7 @@ impl Node {
         let request = NodeRequest::InMemory { actor: actor.as_key().to_owned() };
         match self.ask_node(node, request, timeout).await? {
             NodeAnswer::InMemory(is) => Ok(is),
-            other => Err(self.unfit(node, &other)),
+            _ => Err(self.unfit(node)),
         }
     }
 
@@ -67,7 +67,7 @@ impl Node {
     pub async fn drain_node(&self, node: NodeId, timeout: Duration) -> Result<(), NodeRequestError> {
         match self.ask_node(node, NodeRequest::Drain, timeout).await? {
             NodeAnswer::Done => Ok(()),
-            other => Err(self.unfit(node, &other)),
+            _ => Err(self.unfit(node)),
         }
     }
 
@@ -125,8 +125,8 @@ impl Node {
     }
 
     /// An answer of another kind than the question.
-    fn unfit(&self, node: NodeId, answer: &NodeAnswer) -> NodeRequestError {
-        tracing::warn!(peer = %node.short(), ?answer, "a node answered something else than it was asked");
+    fn unfit(&self, node: NodeId) -> NodeRequestError {
+        tracing::warn!(peer = %node.short(), "a node answered something else than it was asked");
         let detail = "its answer does not fit the question".to_owned();
         NodeRequestError::NoAnswer { name: self.name_of(node), detail }
     }

@@ -26,17 +26,13 @@ impl Settings {
         let mut line = |comment: &str, key: &str, value: String| {
             writeln!(toml, "# {comment}\n{key} = {value}").expect("writing to a string does not fail");
         };
-        line("The data directory. One directory, one node.", "data", quoted(&self.data.to_string_lossy()));
+        line("The data directory of one node.", "data", quoted(&self.data.to_string_lossy()));
         line(
             "Where to listen for peers, HOST:PORT. Port 0 takes a free one.",
             "listen",
             quoted(&self.listen),
         );
-        line(
-            "Where to serve HTTP, HOST:PORT, or \"off\". Port 0 takes a free one.",
-            "http",
-            quoted(&self.http),
-        );
+        line("Where to serve HTTP, HOST:PORT, or \"off\".", "http", quoted(&self.http));
         let hosts: Vec<String> = self.http_hosts.iter().map(|host| quoted(&host.to_string())).collect();
         line(
             "Hosts under which HTTP is asked, beside own addresses: \"mesh.example.org\", \"*.example.org\", \"*\".",
