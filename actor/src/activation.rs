@@ -15,7 +15,7 @@ use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Instant, Token};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::actor::{ActivationError, Actor};
-use crate::any_activation::{ActivationPhase, ActivationStatus, Taken};
+use crate::any_activation::{ActivationPhase, ActivationStatus};
 use crate::durable::gate::Tie;
 use crate::durable::keeping::Thread;
 use crate::durable::notes::Notes;
@@ -31,7 +31,6 @@ const TURNS_TO_START: u32 = 2;
 /// One actor in memory. At rest it is a few hundred bytes of plain data.
 pub struct Activation<A: Actor> {
     pub(crate) head: Head<A>,
-    pub(crate) taken: Taken,
     inner: Mutex<Inner<A>>,
 }
 
@@ -47,6 +46,8 @@ struct Inner<A: Actor> {
     phase: Phase<A>,
     queue: Jobs<A>,
     last_used_s: u32,
+    /// Calls that found it idle and that nobody has added up yet.
+    untold_calls: u32,
     /// Leave memory as soon as the present turn has ended.
     closing: bool,
     /// Leave it without a word to the state, which never was.
@@ -119,17 +120,18 @@ pub(crate) enum Next<A: Actor> {
 }
 
 impl<A: Actor> Activation<A> {
-    pub(crate) fn new(head: Head<A>, last_used_s: u32) -> Self {
+    pub(crate) const fn new(head: Head<A>, last_used_s: u32) -> Self {
         let inner = Inner {
             phase: Phase::New,
             queue: VecDeque::new(),
             last_used_s,
+            untold_calls: 0,
             closing: false,
             undone: false,
             tie: None,
             alarm: None,
         };
-        Self { head, taken: Taken::default(), inner: Mutex::new(inner) }
+        Self { head, inner: Mutex::new(inner) }
     }
 
     pub(crate) fn context<'a>(
@@ -151,7 +153,7 @@ impl<A: Actor> Activation<A> {
         let mut inner = self.inner.lock();
         match std::mem::replace(&mut inner.phase, Phase::Running) {
             Phase::Idle(state) => {
-                self.taken.add_one();
+                inner.untold_calls = inner.untold_calls.saturating_add(1);
                 Entered::Took(state)
             }
             Phase::Closed => {
@@ -336,6 +338,10 @@ impl<A: Actor> Activation<A> {
         true
     }
 
+    pub(crate) fn take_untold_calls(&self) -> u64 {
+        u64::from(std::mem::take(&mut self.inner.lock().untold_calls))
+    }
+
     pub(crate) fn describe(&self) -> ActivationStatus {
         self.inner.lock().status()
     }
@@ -383,15 +389,4 @@ impl<A: Actor> fmt::Debug for Activation<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Activation({})", self.head.address)
     }
-}
-
-/// Ends a call whose actor cannot take it.
-pub(crate) fn overloaded<A: Actor>(activation: &Activation<A>) -> Failure {
-    /// A full mailbox of fast handlers empties within milliseconds; of slow ones it takes longer, and callers
-    /// are expected to back off.
-    const RETRY_AFTER_MS: u32 = 50;
-    let Head { address, entry, .. } = &activation.head;
-    let capacity = entry.info.options.mailbox_capacity;
-    let detail = format!("the mailbox of {address} holds {capacity} messages and is full");
-    Failure { retry_after_ms: RETRY_AFTER_MS, ..Failure::new(FailureCode::Overloaded, detail) }
 }

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use gritmesh_runtime::{ActorAddress, Token};
 
@@ -38,7 +37,8 @@ pub trait AnyActivation: Send + Sync {
     /// A step was refused, or this node leads the actor no more: drops the state after the present turn without a
     /// word to it. What waits is routed anew.
     fn undo(self: Arc<Self>);
-    /// Calls that found it idle, since this was last asked.
+    /// Calls that found it idle, since this was last asked. A counter of the whole node would be a place in memory that
+    /// all threads write to with every call; here each activation counts while it is locked anyway.
     fn untold_calls(&self) -> u64;
     /// What to show of it.
     fn status(&self) -> ActivationStatus;
@@ -66,30 +66,6 @@ pub enum ActivationPhase {
     Busy,
     /// It leaves memory after the present turn, or has left.
     Closing,
-}
-
-/// Calls that found an actor idle, counted by the actor itself.
-///
-/// A counter of the whole node would be a place in memory that all threads write to with every call. Here each
-/// activation counts while it is held anyway, and whoever sweeps over all of them adds up: a call costs one plain
-/// addition.
-#[derive(Debug, Default)]
-pub(crate) struct Taken {
-    all: AtomicU64,
-    told: AtomicU64,
-}
-
-impl Taken {
-    /// Counts one more. Only with the activation's lock held: nobody else adds meanwhile.
-    pub(crate) fn add_one(&self) {
-        self.all.store(self.all.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
-    /// How many there were since this was last asked.
-    pub(crate) fn untold(&self) -> u64 {
-        let all = self.all.load(Ordering::Relaxed);
-        all.saturating_sub(self.told.fetch_max(all, Ordering::Relaxed))
-    }
 }
 
 /// What is told when an activation has left memory: dropped by every activation that was asked to close.
@@ -148,7 +124,7 @@ impl<A: Actor> AnyActivation for Activation<A> {
     }
 
     fn untold_calls(&self) -> u64 {
-        self.taken.untold()
+        self.take_untold_calls()
     }
 
     fn close(self: Arc<Self>, guard: Option<Arc<ReleaseGuard>>) {

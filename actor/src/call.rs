@@ -12,11 +12,12 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use gritmesh_runtime::{BoxFuture, Failure, FailureCode, Instant};
 
-use crate::activation::{Activation, Entered, TurnEnd, overloaded};
+use crate::activation::{Activation, Entered, TurnEnd};
 use crate::actor::{Handler, Message};
 use crate::call_error::CallError;
 use crate::durable::notes::{Asking, Notes};
 use crate::durable::{KEY_BYTES_MAX, Outgoing};
+use crate::ending::overloaded;
 use crate::mailbox::{Background, Job, TURNS_AT_ONCE_MAX};
 use crate::reference::ActorRef;
 use crate::sink::TypedSink;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gritmesh_runtime::{Failure, FailureCode};
 
-use crate::activation::Activation;
+use crate::activation::{Activation, Head};
 use crate::actor::Actor;
 use crate::durable::Gate;
 use crate::host::DeadLetter;
@@ -52,4 +52,15 @@ impl<A: Actor> Activation<A> {
         let address = &self.head.address;
         self.head.host.dead_letter(DeadLetter { address, method, arguments, failure });
     }
+}
+
+/// Ends a call whose actor cannot take it.
+pub(crate) fn overloaded<A: Actor>(activation: &Activation<A>) -> Failure {
+    /// A full mailbox of fast handlers empties within milliseconds; of slow ones it takes longer, and callers
+    /// are expected to back off.
+    const RETRY_AFTER_MS: u32 = 50;
+    let Head { address, entry, .. } = &activation.head;
+    let capacity = entry.info.options.mailbox_capacity;
+    let detail = format!("the mailbox of {address} holds {capacity} messages and is full");
+    Failure { retry_after_ms: RETRY_AFTER_MS, ..Failure::new(FailureCode::Overloaded, detail) }
 }

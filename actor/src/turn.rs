@@ -9,7 +9,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use futures::FutureExt;
 use gritmesh_runtime::{BoxFuture, Failure, FailureCode, Instant};
 
-use crate::activation::{Activation, Entered, Held, TurnEnd, overloaded};
+use crate::activation::{Activation, Entered, Held, TurnEnd};
 use crate::actor::{Actor, Handler, Message};
 use crate::any_activation::AnyActivation;
 use crate::call_error::CallError;
@@ -17,6 +17,7 @@ use crate::chain::Chain;
 use crate::durable::Origin;
 use crate::durable::letter::Letter;
 use crate::durable::turn::DurableTurn;
+use crate::ending::overloaded;
 use crate::mailbox::{Background, Job, TURNS_AT_ONCE_MAX, Turn};
 use crate::sink::{Sink, WireSink};
 use crate::submission::{Header, Payload, Submission, WireReply};

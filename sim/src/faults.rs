@@ -23,7 +23,7 @@ mod schedule;
 use std::fmt;
 use std::time::Duration;
 
-use gritmesh_runtime::{Environment, Rng, Seed};
+use gritmesh_runtime::{Environment, Seed};
 use serde::{Deserialize, Serialize};
 
 use crate::options::{DiskFaults, NetworkFaults, SchedulingFaults, TraceOptions, WorldOptions};

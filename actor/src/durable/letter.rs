@@ -7,10 +7,11 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use gritmesh_runtime::{Failure, Instant};
 
-use crate::activation::{Activation, Entered, Held, TurnEnd, overloaded};
+use crate::activation::{Activation, Entered, Held, TurnEnd};
 use crate::actor::Actor;
 use crate::durable::turn::{Passed, let_go, pass};
 use crate::durable::{Draft, Gate};
+use crate::ending::overloaded;
 use crate::mailbox::{Background, Job, TURNS_AT_ONCE_MAX, Turn};
 use crate::submission::{DynamicPayload, Header, Payload, Submission};
 use crate::turn::WireTurn;

@@ -5,7 +5,7 @@ use kameo::Actor;
 use kameo::actor::Spawn;
 use kameo::message::{Context, Message};
 
-use crate::load::{self, CALLERS, CALLS};
+use crate::{CALLERS, CALLS, load};
 
 #[derive(Actor, Default)]
 struct Counter {

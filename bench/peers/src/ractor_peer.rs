@@ -3,7 +3,7 @@
 use anyhow::Result;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
-use crate::load::{self, CALLERS, CALLS};
+use crate::{CALLERS, CALLS, load};
 
 struct Counter;
 

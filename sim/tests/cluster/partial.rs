@@ -2,23 +2,10 @@
 
 use std::time::Duration;
 
-use gritmesh_actor::{actor, handlers};
 use gritmesh_core::ShardStatus;
 use gritmesh_sim::{Intervention, NodeIndex, Sim};
 
-#[actor(volatile, crate = gritmesh_actor)]
-#[derive(Default)]
-struct Counter {
-    value: u64,
-}
-
-#[handlers(crate = gritmesh_actor)]
-impl Counter {
-    async fn add(&mut self, n: u64) -> u64 {
-        self.value += n;
-        self.value
-    }
-}
+use crate::Counter;
 
 /// Enough that every node hosts some.
 const ACTORS: u64 = 24;

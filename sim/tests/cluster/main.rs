@@ -1,5 +1,8 @@
 //! A cluster of real nodes in a simulated world, as a user's test would use it.
 
+mod partial;
+mod requests;
+
 use std::time::Duration;
 
 use gritmesh_actor::{actor, handlers};

@@ -2,24 +2,11 @@
 
 use std::time::Duration;
 
-use gritmesh_actor::{actor, handlers};
 use gritmesh_core::NodeRequestError;
 use gritmesh_runtime::NodeId;
 use gritmesh_sim::Sim;
 
-#[actor(volatile, crate = gritmesh_actor)]
-#[derive(Default)]
-struct Counter {
-    value: u64,
-}
-
-#[handlers(crate = gritmesh_actor)]
-impl Counter {
-    async fn add(&mut self, n: u64) -> u64 {
-        self.value += n;
-        self.value
-    }
-}
+use crate::Counter;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
