@@ -16,7 +16,7 @@ use futures::channel::oneshot;
 use gritmesh::{actor, handlers};
 use gritmesh_actor::Registry;
 use gritmesh_core::{Node, NodeOptions, ShardStatus};
-use gritmesh_runtime::admission::{Hello, Secret};
+use gritmesh_runtime::admission::{Hello, Secrets};
 use gritmesh_runtime::tokio::{SystemClock, TokioSpawn};
 use gritmesh_runtime::{
     Batch, Disk, Environment, NetworkEvent, NetworkHandler, NodeInfo, Seed, TypesDigest, WIRE_VERSION,
@@ -146,8 +146,8 @@ impl Member {
             types: TypesDigest::of(registry.names()),
         };
         let types = registry.names().map(str::to_owned).collect();
-        let hello = Hello { info: info.clone(), cluster: start.cluster, types };
-        let options = transport::Options::new(plan.listen, Secret::from_text(""), hello);
+        let hello = Hello { cluster: start.cluster, types, ..Hello::new(info.clone()) };
+        let options = transport::Options::new(plan.listen, Secrets::none(), hello);
         let (peers, address) = transport::bind(&identity, options).await?;
         info.peer_address = address;
 

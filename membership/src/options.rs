@@ -44,6 +44,8 @@ pub struct Options {
     pub found_after: Duration,
     /// How many addresses a name that is the first seed has to show before a cluster is founded; 0 if that is not known.
     pub expect: usize,
+    /// What the operator calls the cluster; empty if it has no name. Nodes with another one refuse each other.
+    pub cluster_name: String,
     /// The first and the longest pause between two dials of one seed; it doubles from one to the other.
     pub dial_retry: (Duration, Duration),
     /// How long after a connection was reset a failed dial counts as proof that the process is gone.
@@ -78,6 +80,7 @@ impl Default for Options {
             compare_period: Duration::from_secs(30),
             found_after: Duration::from_secs(3),
             expect: 0,
+            cluster_name: String::new(),
             dial_retry: (Duration::from_millis(250), Duration::from_secs(5)),
             hint_window: Duration::from_secs(1),
             hint_retry: Duration::from_millis(150),

@@ -6,8 +6,11 @@ use std::str::FromStr;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-/// The version of frames and envelopes that this build speaks. Nodes of different versions refuse each other.
-pub const WIRE_VERSION: u16 = 1;
+/// The highest version of frames and envelopes that this build speaks. Two nodes speak the highest that both know.
+pub const WIRE_VERSION: u16 = 2;
+
+/// The lowest version that this build speaks. Nodes without a version in common refuse each other.
+pub const WIRE_VERSION_MIN: u16 = 2;
 
 /// A node's public key (ed25519), which is its name for as long as its data directory lives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize)]
@@ -132,7 +135,7 @@ pub struct NodeInfo {
     pub zone: String,
     /// Its share of the ring relative to others; 0 takes no shards, as a draining node does.
     pub weight: u16,
-    /// The [`WIRE_VERSION`] of its build.
+    /// The [`WIRE_VERSION`] of its build, which is the highest that it speaks.
     pub wire_version: u16,
     /// Digest of the actor types it hosts.
     pub types: TypesDigest,

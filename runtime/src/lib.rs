@@ -40,6 +40,7 @@ pub use disk::{Batch, Change, Disk, DiskError, DiskSpace, KeyValue, Persisted, R
 pub use environment::{BoxFuture, Clock, Environment, Spawn};
 pub use identity::{
     ClusterId, Epoch, Incarnation, NodeId, NodeInfo, ParseIdError, TypesDigest, WIRE_VERSION,
+    WIRE_VERSION_MIN,
 };
 pub use network::{
     DialError, LossReason, Network, NetworkEvent, NetworkHandler, SendError, Tag, TrafficClass,

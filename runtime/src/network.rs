@@ -207,6 +207,15 @@ pub enum DialError {
         /// The address.
         address: SocketAddr,
     },
+    /// This very process answered, at an address that is not its own: a balancer, a proxy or a router is between.
+    /// Somebody else may answer there the next time.
+    #[error(
+        "this node itself answers at {address}, through a balancer, a proxy or a router: name the nodes' own addresses as seeds"
+    )]
+    Itself {
+        /// The address.
+        address: SocketAddr,
+    },
     /// Another process at that address uses this node's identity. It hears nothing of this dial: two ends with one
     /// key part before they are introduced.
     #[error("the node at {address} has this node's identity: the data directory was copied")]

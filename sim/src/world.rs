@@ -65,7 +65,7 @@ impl NodeSlot {
     /// A node with a key that follows from a number, and no secret.
     pub fn numbered(number: u64) -> Self {
         let node_id = NodeId(blake3::derive_key("gritmesh 2026 simulated node", &number.to_le_bytes()));
-        Self { node_id, address: None, secret: Secret::from_text("") }
+        Self { node_id, address: None, secret: Secret::none() }
     }
 }
 
@@ -267,7 +267,7 @@ pub(crate) fn default_hello(node_id: NodeId, address: SocketAddr) -> Hello {
         wire_version: WIRE_VERSION,
         types: TypesDigest::of([]),
     };
-    Hello { info, cluster: None, types: Vec::new() }
+    Hello::new(info)
 }
 
 impl Drop for World {

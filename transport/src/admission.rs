@@ -3,10 +3,13 @@
 //! ```text
 //!   either side                     other side
 //!   Greeting ─────────────────────► ◄───────────────────── Greeting      at once, both ways
-//!   Proof ────────────────────────► ◄───────────────────── Proof         over both nonces
+//!   dialler: Proof ───────────────────────────────────────► listener     over both nonces
+//!   dialler ◄─────────────────────────────────────── listener: Proof     only after a valid one, by the same secret
 //!   higher id: Verdict::Ready ────────────────────────────► lower id
 //!   higher id ◄──────────────────── lower id: Verdict::Admitted, Redundant
 //! ```
+//!
+//! A proof can be tested against guesses at leisure, so a listener gives none to a stranger.
 //!
 //! Either side may answer `Verdict::Refused` at any point. If both nodes dial each other at once, exactly one
 //! connection must stay, and both must mean the same one. Counting connections on both sides races; so the node
@@ -18,8 +21,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use gritmesh_runtime::admission::{Hello, Refusal, admit};
-use gritmesh_runtime::{NetworkEvent, WIRE_VERSION};
+use gritmesh_runtime::NetworkEvent;
+use gritmesh_runtime::admission::{Hello, Refusal, Secret, admit};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -53,15 +56,23 @@ pub(crate) struct Admitted {
     pub(crate) verdict: Option<Verdict>,
 }
 
+/// Who opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Dialler,
+    Listener,
+}
+
 /// Settles whether a connection stays. The control stream is left open in any case.
 pub(crate) async fn settle(
     shared: &Shared,
     connection: &Connection,
     control: &mut ControlStream,
+    side: Side,
 ) -> Admission {
     let ours = shared.hello.lock().clone();
     let version = ours.info.wire_version;
-    let exchange = exchange(shared, connection, control, ours);
+    let exchange = exchange(shared, connection, control, ours, side);
     let ending = match timeout(ADMISSION_TIME_MAX, exchange).await {
         Ok(Ok(admitted)) => return Admission::Admitted(admitted),
         Ok(Err(ending)) => ending,
@@ -123,28 +134,43 @@ async fn exchange(
     connection: &Connection,
     control: &mut ControlStream,
     ours: Hello,
+    side: Side,
 ) -> Result<Admitted, Ending> {
     let version = ours.info.wire_version;
     let (we, they) = (shared.node, connection.peer);
     let greeting = Greeting { hello: ours.clone(), nonce: shared.random(), process: shared.process };
     let our_nonce = greeting.nonce;
-    control.send(version, &ControlMessage::Greeting(greeting)).await?;
-    let ControlMessage::Greeting(mut theirs) = expect(control).await? else {
+    control.send(version, &ControlMessage::Greeting(Box::new(greeting))).await?;
+    let ControlMessage::Greeting(theirs) = expect(control).await? else {
         return Err(out_of_turn());
     };
+    let mut theirs = *theirs;
     if theirs.hello.info.node_id != they {
         let detail = "the greeting names another node than the key does".into();
         return Err(refused(Refusal::Malformed { detail }));
     }
-    if theirs.hello.info.wire_version != WIRE_VERSION {
+    if ours.common_wire_version(&theirs.hello).is_none() {
         // Nothing after the greeting can be relied on.
         admit(&ours, &theirs.hello, false).map_err(refused)?;
     }
-    let proof = shared.options.secret.proof(we, they, our_nonce, theirs.nonce);
-    control.send(version, &ControlMessage::Proof(proof)).await?;
-    let ControlMessage::Proof(proof) = expect(control).await? else { return Err(out_of_turn()) };
-    let expected = shared.options.secret.proof(they, we, theirs.nonce, our_nonce);
-    admit(&ours, &theirs.hello, shared.options.secret.verify(expected, proof)).map_err(refused)?;
+    let our_proof = |secret: &Secret| ControlMessage::Proof(secret.proof(we, they, our_nonce, theirs.nonce));
+    let their_proof = |secret: &Secret| secret.proof(they, we, theirs.nonce, our_nonce);
+    let secrets = shared.secrets.load_full();
+    match side {
+        Side::Dialler => {
+            control.send(version, &our_proof(secrets.first())).await?;
+            let ControlMessage::Proof(proof) = expect(control).await? else { return Err(out_of_turn()) };
+            let holds = secrets.first().verify(their_proof(secrets.first()), proof);
+            admit(&ours, &theirs.hello, holds).map_err(refused)?;
+        }
+        Side::Listener => {
+            let ControlMessage::Proof(proof) = expect(control).await? else { return Err(out_of_turn()) };
+            let matching = secrets.matching(proof, their_proof);
+            admit(&ours, &theirs.hello, matching.is_some()).map_err(refused)?;
+            let matching = matching.expect("without a valid proof nobody is admitted");
+            control.send(version, &our_proof(matching)).await?;
+        }
+    }
     if theirs.hello.info.peer_address.ip().is_unspecified() {
         theirs.hello.info.peer_address.set_ip(connection.remote.ip());
     }

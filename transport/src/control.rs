@@ -20,8 +20,8 @@ use crate::options::CONTROL_BYTES_MAX;
 #[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub(crate) enum ControlMessage {
     /// Who speaks.
-    Greeting(Greeting),
-    /// That the speaker knows the secret.
+    Greeting(Box<Greeting>),
+    /// That the speaker knows a secret.
     Proof([u8; 32]),
     /// What the speaker thinks of the connection.
     Verdict(Verdict),
@@ -138,9 +138,10 @@ fn decode(bytes: &[u8]) -> Result<Option<(ControlMessage, usize)>, ControlError>
 
 /// What a valid archive may still get wrong. Names are spread by gossip, so they are kept short at the door.
 fn check(message: &ControlMessage) -> Result<(), ControlError> {
-    let ControlMessage::Greeting(Greeting { hello, .. }) = message else { return Ok(()) };
+    let ControlMessage::Greeting(greeting) = message else { return Ok(()) };
+    let hello = &greeting.hello;
     let info = &hello.info;
-    let mut names = [&info.name, &info.zone].into_iter().chain(&hello.types);
+    let mut names = [&info.name, &info.zone, &hello.cluster_name].into_iter().chain(&hello.types);
     if names.any(|name| name.len() > NAME_BYTES_MAX) {
         return Err(malformed(format!("a name of more than {NAME_BYTES_MAX} bytes")));
     }
@@ -185,8 +186,8 @@ mod tests {
             wire_version: WIRE_VERSION,
             types: TypesDigest::of([]),
         };
-        let hello = Hello { info, cluster: None, types: vec!["counter".into()] };
-        ControlMessage::Greeting(Greeting { hello, nonce: 1, process: 2 })
+        let hello = Hello { types: vec!["counter".into()], ..Hello::new(info) };
+        ControlMessage::Greeting(Box::new(Greeting { hello, nonce: 1, process: 2 }))
     }
 
     #[test]
@@ -213,9 +214,15 @@ mod tests {
     fn oversized_messages_and_names_are_refused() {
         assert!(decode(&u32::MAX.to_le_bytes()).is_err());
         let ControlMessage::Greeting(mut message) = greeting() else { unreachable!() };
-        message.hello.info.zone = "z".repeat(256);
-        let bytes = encode(WIRE_VERSION, &ControlMessage::Greeting(message.clone())).unwrap();
-        assert!(decode(&bytes).is_err());
+        let too_long = "z".repeat(NAME_BYTES_MAX + 1);
+        for cluster_name in [false, true] {
+            let mut message = message.clone();
+            let name =
+                if cluster_name { &mut message.hello.cluster_name } else { &mut message.hello.info.zone };
+            name.clone_from(&too_long);
+            let bytes = encode(WIRE_VERSION, &ControlMessage::Greeting(message)).unwrap();
+            assert!(decode(&bytes).is_err());
+        }
         message.hello.types = vec!["t".repeat(CONTROL_BYTES_MAX)];
         assert!(encode(WIRE_VERSION, &ControlMessage::Greeting(message)).is_err());
     }

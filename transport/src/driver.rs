@@ -17,6 +17,7 @@ use libp2p::{PeerId, noise, tcp, yamux};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::encounter::{Encounter, EncounterError};
 use crate::identity::{Identity, node_id, peer_id};
 use crate::lanes::{LaneBehaviour, LaneSwarm};
 use crate::options::{CLOSE_TIME_MAX, Options, StartError};
@@ -37,6 +38,7 @@ const BIND_TIME_MAX: Duration = Duration::from_secs(5);
 pub(crate) async fn bind(
     identity: &Identity,
     options: &Options,
+    process: u64,
 ) -> Result<(LaneSwarm, SocketAddr), StartError> {
     let listen = options.listen;
     let failed = |source| StartError::from_io(listen, source);
@@ -49,11 +51,12 @@ pub(crate) async fn bind(
     let keypair = identity.keypair();
     let local = PeerId::from_public_key(&keypair.public());
     let noise = noise::Config::new(&keypair).map_err(|error| failed(other(&error)))?;
+    let encounter = Encounter { noise, own: local, process };
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(STREAMS_MAX);
     let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(Version::V1Lazy)
-        .authenticate(noise)
+        .authenticate(encounter)
         .multiplex(yamux)
         .timeout(options.connect_timeout)
         .boxed();
@@ -223,12 +226,21 @@ fn failure(error: &DialError) -> DialOutcome {
                 node_id(obtained).map_or_else(|| "another program".into(), |node: NodeId| node.short());
             DialOutcome::Failed(format!("{other} answers there"))
         }
+        DialError::Transport(causes) if causes.iter().any(|(_, cause)| is_itself(cause)) => {
+            DialOutcome::Itself
+        }
         DialError::Transport(causes) => {
             let cause = causes.first().map_or_else(|| "no cause".into(), |(_, cause)| describe(cause));
             DialOutcome::Failed(cause)
         }
         error => DialOutcome::Failed(error.to_string()),
     }
+}
+
+/// Whether a connection ended because its other end is this process.
+fn is_itself(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| matches!(cause.downcast_ref(), Some(EncounterError::Itself)))
 }
 
 /// The innermost cause: the outer ones only say that there is one.

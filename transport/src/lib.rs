@@ -19,6 +19,7 @@
 //! * `admission`: who may stay, and which of two simultaneous connections does. One node of a pair decides.
 //! * `session`: looks after one connection and reports its loss, with what was surely not sent; `silence` tells it
 //!   when a peer has stopped answering.
+//! * `encounter`: encryption, and whether a peer with this node's own key is this very process or a copy of it.
 //! * `driver`: the task that owns libp2p's swarm; it makes and closes connections.
 //! * `reach`: connections on demand, with backoff, and dials to seeds.
 //!
@@ -30,6 +31,7 @@
 mod admission;
 mod control;
 mod driver;
+mod encounter;
 mod identity;
 mod lanes;
 mod link;

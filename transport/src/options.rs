@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gritmesh_runtime::admission::{Hello, Secret};
+use gritmesh_runtime::admission::{Hello, Secrets};
 
 /// Time for a fresh connection to be admitted. Admission takes three round trips and at worst one liveness
 /// check, so this is ample even across continents.
@@ -53,8 +53,8 @@ pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The cluster's secret.
-    pub secret: Secret,
+    /// The cluster's secrets, until [`Peers::set_secrets`](crate::Peers::set_secrets) changes them.
+    pub secrets: Secrets,
     /// What the node says of itself. Its node id is set from the identity; an unspecified address or port in
     /// `info.peer_address` is filled in from what was bound.
     pub hello: Hello,
@@ -73,10 +73,10 @@ pub struct Options {
 
 impl Options {
     /// Options with the usual limits: 16 MiB and 100,000 envelopes per queue, 3 s to connect, 10 s of silence.
-    pub const fn new(listen: SocketAddr, secret: Secret, hello: Hello) -> Self {
+    pub const fn new(listen: SocketAddr, secrets: Secrets, hello: Hello) -> Self {
         Self {
             listen,
-            secret,
+            secrets,
             hello,
             queue_bytes_max: 16 * 1024 * 1024,
             queue_envelopes_max: 100_000,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use futures::future::join_all;
-use gritmesh_runtime::admission::Hello;
+use gritmesh_runtime::admission::{Hello, Secrets};
 use gritmesh_runtime::frame::FRAME_BYTES_MAX;
 use gritmesh_runtime::{LossReason, Network, NetworkHandler, NodeId, NodeInfo, SendError, Tag, TrafficClass};
 use parking_lot::Mutex;
@@ -31,10 +31,11 @@ use crate::shared::{DriverCommand, Parts, Shared};
 /// # Errors
 /// If the address cannot be listened on.
 pub async fn bind(identity: &Identity, options: Options) -> Result<(Arc<Peers>, SocketAddr), StartError> {
-    let (swarm, bound) = driver::bind(identity, &options).await?;
+    let mut rng = entropy().rng();
+    let process = rng.next_u64();
+    let (swarm, bound) = driver::bind(identity, &options, process).await?;
     let (commands, queue) = mpsc::channel(COMMANDS_MAX);
-    let rng = entropy().rng();
-    let shared = Shared::new(Parts { node: identity.node_id(), options, bound, commands, rng });
+    let shared = Shared::new(Parts { node: identity.node_id(), process, options, bound, commands, rng });
     let stage = Mutex::new(Stage::Bound(Box::new(swarm), queue));
     Ok((Arc::new(Peers { shared: Arc::new(shared), stage }), bound))
 }
@@ -86,6 +87,11 @@ impl Peers {
         self.cut();
         // The handler may hold this network.
         self.shared.handler.store(None);
+    }
+
+    /// Changes the secrets of connections to come. Those that stand go on.
+    pub fn set_secrets(&self, secrets: Secrets) {
+        self.shared.secrets.store(Arc::new(secrets));
     }
 
     /// What has happened so far.

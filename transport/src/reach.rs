@@ -40,7 +40,9 @@ pub(crate) enum DialOutcome {
     Refused,
     /// The address is one that this node listens on.
     OwnAddress,
-    /// Whoever answers has this node's own key.
+    /// This very process answers there.
+    Itself,
+    /// Another process answers with this node's own key.
     OwnIdentity,
     /// It was not made.
     Failed(String),
@@ -87,9 +89,10 @@ async fn dial(shared: &Shared, address: &str) -> Result<(), DialError> {
         match connect(shared, target, None, address.to_owned()).await {
             DialOutcome::Admitted | DialOutcome::Redundant | DialOutcome::Refused => return Ok(()),
             DialOutcome::OwnAddress => return Err(DialError::Own { address: target }),
-            DialOutcome::OwnIdentity if shared.is_own_address(target) => {
+            DialOutcome::Itself if shared.is_own_address(target) => {
                 return Err(DialError::Own { address: target });
             }
+            DialOutcome::Itself => failure = DialError::Itself { address: target },
             DialOutcome::OwnIdentity => return Err(DialError::DuplicateIdentity { address: target }),
             DialOutcome::Failed(detail) => failure = DialError::Connect { address: target, detail },
         }
@@ -154,7 +157,9 @@ async fn attempt(shared: &Shared, peer: &Peer) -> Result<(), String> {
             .await
             .map_err(|_| "the connection from the other side did not come".into()),
         DialOutcome::Refused => Err("refused".into()),
-        DialOutcome::OwnAddress | DialOutcome::OwnIdentity => Err("this node itself listens there".into()),
+        DialOutcome::OwnAddress | DialOutcome::Itself | DialOutcome::OwnIdentity => {
+            Err("this node itself listens there".into())
+        }
         DialOutcome::Failed(detail) => Err(detail),
     }
 }

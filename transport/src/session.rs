@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at};
 
-use crate::admission::{Admission, Admitted, settle};
+use crate::admission::{Admission, Admitted, Side, settle};
 use crate::control::{ControlError, ControlMessage, ControlStream};
 use crate::lanes::{Lane, Lanes, OpenRequest, Opened};
 use crate::link::{self, LinkEnd, LinkReport};
@@ -78,7 +78,8 @@ async fn begin(
     let stream = timeout(ADMISSION_TIME_MAX, control_stream(&mut connection.lanes, is_dialler)).await;
     let stream = stream.unwrap_or_else(|_| Err("no control stream was opened".into()));
     let mut control = ControlStream::new(stream.map_err(Admission::Failed)?);
-    match settle(shared, connection, &mut control).await {
+    let side = if is_dialler { Side::Dialler } else { Side::Listener };
+    match settle(shared, connection, &mut control, side).await {
         Admission::Admitted(admitted) => Ok((control, admitted)),
         ending => Err(ending),
     }

@@ -1,13 +1,13 @@
 //! What all tasks of one node's network share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use gritmesh_runtime::admission::{Hello, Refusal};
+use gritmesh_runtime::admission::{Hello, Refusal, Secrets};
 use gritmesh_runtime::{LossReason, NetworkEvent, NetworkHandler, NodeId, Rng};
 use libp2p::swarm::ConnectionId;
 use parking_lot::Mutex;
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) bound: SocketAddr,
     pub(crate) hello: Mutex<Hello>,
+    /// The secrets of connections to come.
+    pub(crate) secrets: ArcSwap<Secrets>,
     /// Set while the network runs.
     pub(crate) handler: ArcSwapOption<Arc<dyn NetworkHandler>>,
     /// Set once the network runs.
@@ -61,6 +63,7 @@ pub(crate) struct Shared {
 /// The parts of [`Shared`] that differ from node to node.
 pub(crate) struct Parts {
     pub(crate) node: NodeId,
+    pub(crate) process: u64,
     pub(crate) options: Options,
     pub(crate) bound: SocketAddr,
     pub(crate) commands: mpsc::Sender<DriverCommand>,
@@ -68,16 +71,17 @@ pub(crate) struct Parts {
 }
 
 impl Shared {
-    pub(crate) fn new(mut parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         let options = parts.options;
         let limits = Limits { bytes: options.queue_bytes_max, envelopes: options.queue_envelopes_max };
         let admissions = ADMISSIONS_MAX.min(options.connections_max as usize / 4);
         let shared = Self {
             node: parts.node,
-            process: parts.rng.next_u64(),
+            process: parts.process,
             limits,
             bound: parts.bound,
             hello: Mutex::new(options.hello.clone()),
+            secrets: ArcSwap::from_pointee(options.secrets.clone()),
             admissions: Arc::new(Semaphore::new(admissions)),
             options,
             handler: ArcSwapOption::empty(),
@@ -207,7 +211,7 @@ impl Shared {
     pub(crate) fn is_own_address(&self, address: SocketAddr) -> bool {
         if address.port() == self.bound.port() {
             let (ip, bound) = (address.ip(), self.bound.ip());
-            if ip == bound || (bound.is_unspecified() && ip.is_loopback()) {
+            if ip == bound || (bound.is_unspecified() && is_of_this_machine(ip)) {
                 return true;
             }
         }
@@ -223,4 +227,9 @@ impl Shared {
         }
         self.emit(NetworkEvent::Refused { address, peer: Some(peer), by_us, refusal });
     }
+}
+
+/// Whether an interface of this machine has the address. Only then a socket can be bound to it.
+fn is_of_this_machine(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }

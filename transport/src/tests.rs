@@ -35,8 +35,7 @@ fn options() -> Options {
         wire_version: WIRE_VERSION,
         types: TypesDigest::of([]),
     };
-    let hello = Hello { info, cluster: None, types: Vec::new() };
-    Options::new(([127, 0, 0, 1], 0).into(), Secret::from_text("secret"), hello)
+    Options::new(([127, 0, 0, 1], 0).into(), Secret::none().into(), Hello::new(info))
 }
 
 /// A well-behaved node whose events can be read as text.
@@ -81,7 +80,7 @@ impl Stranger {
     /// Has an encrypted connection to the node and nothing else.
     async fn connect(node: &Node) -> Self {
         let identity = Identity::generate();
-        let (mut swarm, _) = driver::bind(&identity, &options()).await.unwrap();
+        let (mut swarm, _) = driver::bind(&identity, &options(), 6).await.unwrap();
         swarm.dial(driver::multiaddr(node.address)).unwrap();
         let connection = loop {
             if let SwarmEvent::ConnectionEstablished { connection_id, .. } = swarm.select_next_some().await {
@@ -117,14 +116,15 @@ impl Stranger {
     /// Goes through admission as it should be.
     async fn be_admitted(&self, node: &mut Node) -> ControlStream {
         let mut control = self.control().await;
-        send(&mut control, ControlMessage::Greeting(self.greeting())).await;
-        let ControlMessage::Greeting(theirs) = control.receive().await.unwrap() else { panic!() };
-        let proof = Secret::from_text("secret").proof(self.id, node.id, 5, theirs.nonce);
+        send(&mut control, ControlMessage::Greeting(Box::new(self.greeting()))).await;
+        let nonce = nonce_of(control.receive().await.unwrap());
+        let proof = Secret::none().proof(self.id, node.id, 5, nonce);
         send(&mut control, ControlMessage::Proof(proof)).await;
+        let ControlMessage::Proof(theirs) = control.receive().await.unwrap() else { panic!() };
+        assert!(Secret::none().verify(Secret::none().proof(node.id, self.id, nonce, 5), theirs));
         if self.id > node.id {
             send(&mut control, ControlMessage::Verdict(Verdict::Ready)).await;
         }
-        assert!(matches!(control.receive().await.unwrap(), ControlMessage::Proof(_)));
         if self.id < node.id {
             assert_eq!(control.receive().await.unwrap(), ControlMessage::Verdict(Verdict::Ready));
             send(&mut control, ControlMessage::Verdict(Verdict::Admitted(1))).await;
@@ -143,6 +143,11 @@ impl Stranger {
     }
 }
 
+fn nonce_of(message: ControlMessage) -> u64 {
+    let ControlMessage::Greeting(greeting) = message else { panic!("{message:?} is no greeting") };
+    greeting.nonce
+}
+
 async fn send(control: &mut ControlStream, message: ControlMessage) {
     control.send(WIRE_VERSION, &message).await.unwrap();
 }
@@ -154,7 +159,7 @@ async fn greetings_that_lie_or_come_out_of_turn_are_refused() {
     let mut lie = stranger.greeting();
     lie.hello.info.node_id = NodeId([3; 32]);
     for message in [
-        ControlMessage::Greeting(lie),
+        ControlMessage::Greeting(Box::new(lie)),
         ControlMessage::Proof([0; 32]),
         ControlMessage::Ping(1),
         ControlMessage::Verdict(Verdict::Admitted(u64::MAX)),
@@ -170,9 +175,43 @@ async fn greetings_that_lie_or_come_out_of_turn_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_gets_no_proof_to_try_secrets_on() {
+    let mut node = Node::start(options()).await;
+    for wrong in [false, true] {
+        let stranger = Stranger::connect(&node).await;
+        let mut control = stranger.control().await;
+        send(&mut control, ControlMessage::Greeting(Box::new(stranger.greeting()))).await;
+        assert!(matches!(control.receive().await.unwrap(), ControlMessage::Greeting(_)));
+        let message =
+            if wrong { ControlMessage::Proof([7; 32]) } else { ControlMessage::Verdict(Verdict::Ready) };
+        send(&mut control, message).await;
+        let answer = control.receive().await.unwrap();
+        assert!(matches!(answer, ControlMessage::Verdict(Verdict::Refused(_))), "{answer:?}");
+        node.expect(&["Refused", "by_us: true"]).await;
+        stranger.until_closed().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_change_for_connections_to_come() {
+    let mut node = Node::start(options()).await;
+    let stranger = Stranger::connect(&node).await;
+    let mut standing = stranger.be_admitted(&mut node).await;
+    node.peers.set_secrets(Secret::from_text("another one").into());
+    send(&mut standing, ControlMessage::Ping(1)).await;
+    assert_eq!(standing.receive().await.unwrap(), ControlMessage::Pong(1), "it goes on");
+    let late = Stranger::connect(&node).await;
+    let mut control = late.control().await;
+    send(&mut control, ControlMessage::Greeting(Box::new(late.greeting()))).await;
+    let nonce = nonce_of(control.receive().await.unwrap());
+    send(&mut control, ControlMessage::Proof(Secret::none().proof(late.id, node.id, 5, nonce))).await;
+    node.expect(&["Refused", "WrongSecret"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_control_stream_of_noise_is_refused() {
     let mut node = Node::start(options()).await;
-    for noise in [&[0xff; 64][..], &[4, 0, 0, 0, 1, 0, 0xaa, 0xbb], &[1, 0, 0, 0, 1]] {
+    for noise in [&[0xff; 64][..], &[4, 0, 0, 0, WIRE_VERSION as u8, 0, 0xaa, 0xbb], &[1, 0, 0, 0, 1]] {
         let stranger = Stranger::connect(&node).await;
         let mut stream = stranger.open(Lane::Control).await;
         stream.write_all(noise).await.unwrap();

@@ -216,9 +216,10 @@ impl Membership {
     /// What this node says of itself to new peers.
     pub fn hello(&self) -> Hello {
         Hello {
-            info: self.swim.own().info().clone(),
             cluster: self.cluster(),
+            cluster_name: self.options.cluster_name.clone(),
             types: self.types.own().to_vec(),
+            ..Hello::new(self.swim.own().info().clone())
         }
     }
 

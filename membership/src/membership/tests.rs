@@ -79,7 +79,7 @@ impl Bench {
 }
 
 fn hello(number: u16, cluster: Option<ClusterId>) -> Hello {
-    Hello { info: info(number), cluster, types: Vec::new() }
+    Hello { cluster, ..Hello::new(info(number)) }
 }
 
 fn introduce(info: NodeInfo) -> Message<'static> {

@@ -49,7 +49,7 @@ pub use node::{DynamicCall, Node};
 #[doc(hidden)]
 pub use options::Sabotage;
 pub use options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError, engines_for};
-pub use records::{RecordError, Remembered, incarnation, remembered};
+pub use records::{RecordError, Remembered, incarnation, owner, remembered};
 pub use requests::{NodeAnswer, NodeRefusal, NodeRequest, NodeRequestError};
 pub use status::{
     ActorStatus, ClusterStatus, DeadLetterStatus, HistoryStatus, LetterStatus, Location, MessageStatus,

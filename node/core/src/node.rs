@@ -82,6 +82,8 @@ pub struct Node {
     dead_letters: Mutex<DeadLetters>,
     /// When somebody was last warned of nodes that do not answer this one.
     detours_warned: Mutex<std::collections::BTreeMap<NodeId, gritmesh_runtime::Instant>>,
+    /// Whose replicas the disk holds, if that is another node: this one has lost its key.
+    former: Option<NodeId>,
     pub(crate) metrics: Metrics,
     drained: Latch<()>,
     left: Latch<()>,
@@ -144,6 +146,7 @@ impl Node {
             founding: remembered.founding,
         };
         let (environment, steady) = with_steady_clock(environment, &options);
+        let former = remembered.owner.filter(|owner| *owner != info.node_id);
         let now = environment.clock.now();
         let control = Control::new(now, environment.seed.child("control").rng(), start)?;
         let engines = engines(&environment, &info, &options);
@@ -170,6 +173,7 @@ impl Node {
             warned: Mutex::default(),
             dead_letters: Mutex::default(),
             detours_warned: Mutex::default(),
+            former,
             metrics: Metrics::new(),
             drained: Latch::new(),
             left: Latch::new(),

@@ -1,9 +1,10 @@
-//! What a node writes of itself: whose member it is, how often it was started, and the ranges of the shards.
+//! What a node writes of itself: who it is, whose member it is, how often it was started, and the ranges of the shards.
 
-use gritmesh_runtime::{Change, ClusterId, DiskError, Incarnation, Reads, Table};
+use gritmesh_runtime::{Change, ClusterId, DiskError, Incarnation, NodeId, Reads, Table};
 use gritmesh_sharding::ShardTable;
 
 const CLUSTER: &str = "cluster";
+const OWNER: &str = "owner";
 const INCARNATION: &str = "incarnation";
 const FOUNDING: &str = "founding";
 const SHARDS: &str = "shards";
@@ -15,6 +16,8 @@ pub struct Remembered {
     pub cluster: Option<ClusterId>,
     /// The incarnation of this start: one more than that of the last.
     pub incarnation: Incarnation,
+    /// The node whose replicas these are. Another one than now if the node's key was lost and made anew.
+    pub owner: Option<NodeId>,
     /// The ranges of the shards.
     pub(crate) table: Option<ShardTable>,
     /// Whether the node was founding its cluster when it stopped.
@@ -47,7 +50,8 @@ pub fn remembered(disk: &dyn Reads) -> Result<Remembered, RecordError> {
         None => None,
     };
     let founding = read::<1>(disk, FOUNDING)?.is_some();
-    Ok(Remembered { cluster, incarnation: Incarnation(last + 1), table, founding })
+    let owner = read(disk, OWNER)?.map(NodeId);
+    Ok(Remembered { cluster, incarnation: Incarnation(last + 1), owner, table, founding })
 }
 
 fn read<const N: usize>(disk: &dyn Reads, key: &'static str) -> Result<Option<[u8; N]>, RecordError> {
@@ -58,6 +62,11 @@ fn read<const N: usize>(disk: &dyn Reads, key: &'static str) -> Result<Option<[u
 /// The record of the cluster's id.
 pub(crate) fn cluster(cluster: ClusterId) -> Change {
     Change::put(Table::Node, CLUSTER, cluster.0.to_vec())
+}
+
+/// The record of the node whose replicas the disk holds, to be written by its first start.
+pub fn owner(node: NodeId) -> Change {
+    Change::put(Table::Node, OWNER, node.0.to_vec())
 }
 
 /// The record that this node has yet to create the shards of its cluster.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gritmesh_actor::{Actor, Registry, RegistryError};
 
-use crate::config::{Confidential, MemoryLimit, Settings, Size};
+use crate::config::{MemoryLimit, Settings, Size, secret_lines};
 use crate::node::Node;
 use crate::start::{self, StartError};
 
@@ -94,9 +94,16 @@ impl NodeBuilder {
         self
     }
 
-    /// What all nodes of the cluster must know. Without it a node listens on loopback only.
-    pub fn secret(mut self, secret: impl Into<String>) -> Self {
-        self.settings.secret = Confidential::new(secret);
+    /// What the cluster is called. Nodes that call it otherwise, or not at all, refuse each other.
+    pub fn cluster(mut self, name: impl Into<String>) -> Self {
+        self.settings.cluster = name.into();
+        self
+    }
+
+    /// What all nodes of the cluster must know, 16 letters at least; one on each line, of which the first is proved and
+    /// all are accepted. Without it a node listens on loopback only.
+    pub fn secret(mut self, secret: impl AsRef<str>) -> Self {
+        self.settings.secret = secret_lines(secret.as_ref());
         self
     }
 

@@ -15,6 +15,7 @@ mod log;
 mod output;
 mod printable;
 mod process;
+mod secret;
 mod up;
 
 use std::ffi::OsString;
@@ -26,7 +27,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::NodeBuilder;
 use crate::config::{Layers, LogFormat};
-use arguments::{Cli, ClusterVerb, ConfigVerb, NodeVerb, ShardVerb, Verb};
+use arguments::{Cli, ClusterVerb, ConfigVerb, NodeVerb, SecretVerb, ShardVerb, Verb};
 use output::{Format, Output};
 
 const STOCK_NAME: &str = "gritmesh";
@@ -191,6 +192,7 @@ fn run(
         Verb::Shard(ShardVerb::Where(arguments)) => cluster::locate(&arguments, &output),
         Verb::Actor(verb) => actor::run(&verb, &output),
         Verb::Config(ConfigVerb::Check(arguments)) => config::check(&arguments, &output),
+        Verb::Secret(SecretVerb::New(_)) => secret::new(&output),
         Verb::Completions { shell } => {
             let mut command = command;
             clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());

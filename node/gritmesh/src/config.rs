@@ -8,6 +8,7 @@ mod filter;
 mod hosts;
 mod layers;
 mod range;
+mod secrets;
 mod services;
 mod units;
 
@@ -23,6 +24,7 @@ pub(crate) use hosts::HostName;
 pub use hosts::HostPattern;
 pub use layers::{ConfigError, Layers};
 pub use range::RangeError;
+pub(crate) use secrets::{SecretsError, read_secrets, secret_lines};
 pub(crate) use units::parse_duration;
 pub use units::{Size, SizeError};
 
@@ -51,6 +53,9 @@ pub struct Settings {
     /// How many addresses a name has to show that is the first seed, before a cluster is founded; 0 if that is not known.
     #[serde(deserialize_with = "units::text")]
     pub expect: usize,
+    /// What the cluster is called. Nodes that call it otherwise, or not at all, refuse each other.
+    #[serde(deserialize_with = "units::text")]
+    pub cluster: String,
     /// The node's name in tables. Empty: taken from its key.
     #[serde(deserialize_with = "units::text")]
     pub name: String,
@@ -60,9 +65,10 @@ pub struct Settings {
     /// The node's share of the ring relative to others; 0 takes no shards.
     #[serde(deserialize_with = "units::text")]
     pub weight: u16,
-    /// What all nodes of the cluster must know, or `@FILE`.
-    #[serde(deserialize_with = "units::text")]
-    pub secret: Confidential,
+    /// What all nodes of the cluster must know, or `@FILE`; one for each line of the text or the file. The first is
+    /// proved, all are accepted.
+    #[serde(deserialize_with = "secrets::list")]
+    pub secret: Vec<Confidential>,
     /// Opens the administrative requests of HTTP to other machines, or `@FILE`.
     #[serde(deserialize_with = "units::text")]
     pub token: Confidential,
@@ -134,10 +140,11 @@ impl Default for Settings {
             advertise: String::new(),
             seeds: Vec::new(),
             expect: 0,
+            cluster: String::new(),
             name: String::new(),
             zone: String::new(),
             weight: 1,
-            secret: Confidential::default(),
+            secret: Vec::new(),
             token: Confidential::default(),
             engines: 0,
             shards: 64,
@@ -179,6 +186,11 @@ impl Confidential {
         Self(text.into())
     }
 
+    /// The text itself, unless a file holds it.
+    pub(crate) fn inline(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|text| !text.starts_with('@'))
+    }
+
     /// Whether nothing was given.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -204,7 +216,8 @@ impl Confidential {
         match self.0.as_str() {
             "" => "",
             file if file.starts_with('@') => file,
-            _ => "<redacted>",
+            // Long enough to read back as a secret.
+            _ => "<redacted: put it here>",
         }
     }
 }

@@ -80,6 +80,7 @@
 // The macros write `::gritmesh::…` into this crate too.
 extern crate self as gritmesh;
 
+mod address;
 mod ask;
 mod builder;
 pub mod cli;

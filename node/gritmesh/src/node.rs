@@ -14,9 +14,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, interval, timeout_at};
 
 use crate::builder::NodeBuilder;
-use crate::config::{Settings, Timeouts};
+use crate::config::{Settings, Timeouts, read_secrets};
 use crate::http::{self, Token};
-use crate::start::{StartError, reveal};
+use crate::start::{StartError, needs_secret, reveal, stretched};
 
 /// How often a waiting caller looks whether the node is ready. Readiness has several causes and no event of its own.
 const READY_CHECK_PERIOD: Duration = Duration::from_millis(20);
@@ -142,13 +142,16 @@ impl Node {
         self.inner.core.fatal().await
     }
 
-    /// Takes what can change in a running node from settings: the token, read anew from its file. Requests that come
-    /// from now on need it.
+    /// Takes what can change in a running node from settings: the token and the secrets, read anew from their files.
+    /// Requests and connections that come from now on need them; connections that stand go on.
     ///
     /// # Errors
-    /// If a file cannot be read. Then nothing has changed.
-    pub fn reload(&self, settings: &Settings) -> Result<(), StartError> {
+    /// If a file cannot be read, or a secret cannot be used. Then nothing has changed.
+    pub async fn reload(&self, settings: &Settings) -> Result<(), StartError> {
         let token = reveal("token", &settings.token)?;
+        let secrets = read_secrets(settings)?;
+        needs_secret(self.inner.bound, &secrets)?;
+        self.inner.peers.set_secrets(stretched(secrets).await);
         self.inner.token.replace(token);
         Ok(())
     }

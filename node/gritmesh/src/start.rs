@@ -12,24 +12,25 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use futures::channel::oneshot;
 use gritmesh_actor::{Registry, RegistryError};
 use gritmesh_core::{NodeOptions, RecordError, Remembered, remembered};
-use gritmesh_runtime::admission::{Hello, Secret};
+use gritmesh_runtime::admission::{Hello, Secrets};
 use gritmesh_runtime::tokio::{SystemClock, TokioSpawn};
 use gritmesh_runtime::{
-    Batch, Disk, DiskError, Environment, Incarnation, NetworkEvent, NetworkHandler, NodeInfo, Seed,
-    TypesDigest, WIRE_VERSION,
+    Batch, Disk, DiskError, Environment, NetworkEvent, NetworkHandler, NodeId, NodeInfo, Seed, TypesDigest,
+    WIRE_VERSION,
 };
 use gritmesh_store_rocksdb::{OpenError, Options, RocksDisk};
 use gritmesh_transport::{self as transport, Identity, IdentityError, Peers};
 use tokio::net::TcpListener;
 
-use crate::config::{Confidential, RangeError, Settings};
+use crate::address::{advertised, check_seeds, own_addresses};
+use crate::config::{Confidential, RangeError, SecretsError, Settings, read_secrets};
 use crate::files::{self, Files};
 use crate::http::{self, Token};
 use crate::memory;
@@ -63,6 +64,31 @@ pub enum StartError {
         text: String,
         /// Why.
         source: io::Error,
+    },
+    /// A seed cannot be dialled by anyone.
+    #[error("`{text}` is no seed: give `--seeds` as HOST:PORT,HOST:PORT, with ports from 1 to 65535")]
+    Seed {
+        /// What was given.
+        text: String,
+    },
+    /// The host that others are to be told has no address.
+    #[error(
+        "`{text}` is no host that others could reach this node at: give `--advertise` as HOST, without a port"
+    )]
+    Advertise {
+        /// What was given.
+        text: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no address that others could be told.
+    #[error(
+        "this machine has no address at which others could reach {listen}: name one with `--advertise`, or listen on \
+         127.0.0.1"
+    )]
+    NoAddress {
+        /// Where the node would listen.
+        listen: SocketAddr,
     },
     /// The node would be open to everyone.
     #[error("{address} can be reached from other machines: set `--secret`, or listen on 127.0.0.1")]
@@ -114,12 +140,11 @@ pub enum StartError {
 
 pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) -> Result<Node, StartError> {
     settings.check()?;
-    let secret = reveal("secret", &settings.secret)?;
+    let secrets = read_secrets(&settings)?;
     let token = Token::new(reveal("token", &settings.token)?);
+    check_seeds(&settings.seeds)?;
     let listen = resolve("listen", &settings.listen).await?;
-    if secret.is_none() && !transport::listens_on_loopback(listen) {
-        return Err(StartError::NoSecret { address: listen });
-    }
+    needs_secret(listen, &secrets)?;
     let advertised = advertised(&settings, listen).await?;
     let http = match settings.http.as_str() {
         NO_HTTP => None,
@@ -129,7 +154,7 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
     let disk = open(settings.data.clone(), files).await?;
     let identity = Identity::load_or_create(&settings.data)?;
     let start = remembered(&*disk)?;
-    write_incarnation(&*disk, start.incarnation).await?;
+    write_start(&*disk, &start, identity.node_id()).await?;
 
     let web = match http {
         Some(address) => Some(bind_http(address).await?),
@@ -150,10 +175,11 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
         info.name = format!("node-{}", identity.node_id().short());
     }
     let types = registry.names().map(str::to_owned).collect();
-    let hello = Hello { info: info.clone(), cluster: start.cluster, types };
-    let secret = Secret::from_text(secret.as_deref().unwrap_or_default());
+    let (cluster, cluster_name) = (start.cluster, settings.cluster.clone());
+    let hello = Hello { cluster, cluster_name, types, ..Hello::new(info.clone()) };
+    let secrets = stretched(secrets).await;
     let connections_max = u32::try_from(files.peers).unwrap_or(u32::MAX);
-    let options = transport::Options { connections_max, ..transport::Options::new(listen, secret, hello) };
+    let options = transport::Options { connections_max, ..transport::Options::new(listen, secrets, hello) };
     let (peers, bound) = transport::bind(&identity, options).await?;
     info.peer_address.set_port(bound.port());
 
@@ -177,6 +203,15 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
         http::serve(listener, bound, state)
     });
     Ok(Node::new(Parts { core, peers, web, bound, timeouts: settings.timeouts, disk, token }))
+}
+
+impl From<SecretsError> for StartError {
+    fn from(error: SecretsError) -> Self {
+        match error {
+            SecretsError::Read(source) => Self::Confidential { setting: "secret", source },
+            SecretsError::Range(error) => Self::Range(error),
+        }
+    }
 }
 
 /// Who gets how many files, of so many or of all that the process may have.
@@ -216,6 +251,7 @@ fn make_core(
     };
     options.membership.found_after = settings.timeouts.found_after;
     options.membership.expect = settings.expect;
+    options.membership.cluster_name.clone_from(&settings.cluster);
     Ok(gritmesh_core::Node::start(environment, info, start, registry, options)?)
 }
 
@@ -238,12 +274,37 @@ async fn open(directory: PathBuf, files: Files) -> Result<Arc<RocksDisk>, OpenEr
     opened.await.expect("opening a disk does not panic, and nobody aborts it").map(Arc::new)
 }
 
-async fn write_incarnation(disk: &dyn Disk, incarnation: Incarnation) -> Result<(), DiskError> {
+async fn write_start(disk: &dyn Disk, start: &Remembered, node: NodeId) -> Result<(), DiskError> {
+    let mut records = vec![gritmesh_core::incarnation(start.incarnation)];
+    match start.owner {
+        None => records.push(gritmesh_core::owner(node)),
+        Some(owner) if owner == node => {}
+        Some(owner) => tracing::error!(
+            owner = %owner.short(),
+            node = %node.short(),
+            "`identity.key` was lost or replaced, and the replicas in the data directory belong to another node: \
+             restore it from a backup, or start with an empty directory"
+        ),
+    }
     let (written, wait) = oneshot::channel();
     // The receiver is awaited below, so it is still there.
     let done = Box::new(move |result| drop(written.send(result)));
-    disk.write(Batch::synced(vec![gritmesh_core::incarnation(incarnation)]).into(), done);
+    disk.write(Batch::synced(records).into(), done);
     wait.await.unwrap_or(Err(DiskError::Closed))
+}
+
+/// Whoever can be reached from other machines asks them for a secret.
+pub(crate) fn needs_secret(address: SocketAddr, secrets: &[String]) -> Result<(), StartError> {
+    match secrets.is_empty() && !transport::listens_on_loopback(address) {
+        true => Err(StartError::NoSecret { address }),
+        false => Ok(()),
+    }
+}
+
+/// The keys of secrets, which take long to make.
+pub(crate) async fn stretched(secrets: Vec<String>) -> Secrets {
+    let make = move || Secrets::from_texts(secrets.iter().map(String::as_str));
+    tokio::task::spawn_blocking(make).await.expect("making keys does not panic, and nobody aborts it")
 }
 
 pub(crate) fn reveal(setting: &'static str, text: &Confidential) -> Result<Option<String>, StartError> {
@@ -266,31 +327,6 @@ async fn bind_http(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Sta
     Ok((listener, bound))
 }
 
-/// The address at which others find this node.
-async fn advertised(settings: &Settings, listen: SocketAddr) -> Result<IpAddr, StartError> {
-    if !settings.advertise.is_empty() {
-        let text = &settings.advertise;
-        let failed = |source| StartError::Address { setting: "advertise", text: text.clone(), source };
-        let mut found = tokio::net::lookup_host((text.as_str(), 0)).await.map_err(failed)?;
-        return found
-            .next()
-            .map(|address| address.ip())
-            .ok_or_else(|| failed(io::Error::other("the host has no address")));
-    }
-    Ok(if listen.ip().is_unspecified() { outward_address() } else { listen.ip() })
-}
-
-/// The address from which this machine would speak to others. Nothing is sent: connecting a datagram socket only
-/// asks the routing table, for a network that is reserved for documentation.
-fn outward_address() -> IpAddr {
-    let ask = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
-    };
-    ask().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address: SocketAddr| address.ip())
-}
-
 const fn reachable(bound: SocketAddr, advertised: IpAddr) -> SocketAddr {
     if bound.ip().is_unspecified() { SocketAddr::new(advertised, bound.port()) } else { bound }
 }
@@ -303,18 +339,8 @@ fn hosts(settings: &Settings, bound: SocketAddr, advertised: IpAddr) -> http::Ho
     http::Hosts::new(bound, own.iter().map(String::as_str), settings.http_hosts.clone())
 }
 
-/// The texts under which this node may stand in a list of seeds that all nodes share.
-fn own_addresses(listen: &str, bound: SocketAddr, advertised: SocketAddr) -> Vec<String> {
-    let mut own = vec![listen.to_owned(), bound.to_string(), advertised.to_string()];
-    if bound.ip().is_loopback() || bound.ip().is_unspecified() {
-        own.extend([format!("localhost:{}", bound.port()), format!("127.0.0.1:{}", bound.port())]);
-    }
-    own.sort();
-    own.dedup();
-    own
-}
-
-fn entropy() -> io::Result<[u8; 32]> {
+/// Random bits of the operating system.
+pub(crate) fn entropy() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut seed)?;
     Ok(seed)

@@ -20,7 +20,7 @@ pub(super) enum Boot {
     /// The incarnation is being written.
     Writing {
         environment: Environment,
-        remembered: Remembered,
+        remembered: Box<Remembered>,
         written: oneshot::Receiver<Result<(), DiskError>>,
     },
     /// The last try failed.
@@ -39,7 +39,7 @@ impl Sim {
                 let record = incarnation(remembered.incarnation);
                 let done = Box::new(move |result| drop(sender.send(result)));
                 environment.disk.write(Batch::synced(vec![record]).into(), done);
-                Boot::Writing { environment, remembered, written }
+                Boot::Writing { environment, remembered: Box::new(remembered), written }
             }
             Err(_) => self.fail(node),
         };
@@ -74,7 +74,7 @@ impl Sim {
                     let boot = match (&mut written).now_or_never() {
                         None => Some(Boot::Writing { environment, remembered, written }),
                         Some(Ok(Ok(()))) => {
-                            self.listen(node, environment, remembered);
+                            self.listen(node, environment, *remembered);
                             None
                         }
                         Some(_) => Some(self.fail(node)),

@@ -190,8 +190,10 @@ fn a_leaving_node_costs_no_call() {
 fn all_serve(sim: &mut Sim, round: u64) {
     for through in 0..sim.len() {
         for actor in 0..12 {
-            let tally = sim.node(through).unwrap().actor::<Tally>(&format!("a{actor}"));
-            let answer = sim.block_on(async { tally.add(1).deadline(Duration::from_secs(2)).await }).unwrap();
+            let tally = sim.node(through).expect("the node runs").actor::<Tally>(&format!("a{actor}"));
+            let answer = sim
+                .block_on(async { tally.add(1).deadline(Duration::from_secs(2)).await })
+                .expect("it is served");
             assert!(answer.is_ok(), "round {round}, a{actor} through n{through}: {answer:?}");
         }
     }

@@ -131,7 +131,7 @@ impl Cluster {
             wire_version: gritmesh_runtime::WIRE_VERSION,
             types: gritmesh_runtime::TypesDigest::of([]),
         };
-        Hello { info, cluster: None, types: Vec::new() }
+        Hello::new(info)
     }
 
     pub(crate) fn send(&self, from: usize, to: usize, tag: u64, body: &[u8]) -> Result<(), SendError> {

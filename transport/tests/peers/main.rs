@@ -9,7 +9,7 @@ mod real;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use gritmesh_runtime::admission::Secret;
+use gritmesh_runtime::admission::Secrets;
 use gritmesh_runtime::{LossReason, Network, NodeInfo, SendError, Tag, TrafficClass};
 use gritmesh_transport::{Identity, Options, StartError, bind};
 
@@ -59,7 +59,7 @@ fn a_taken_port_is_named() {
     let a = Endpoint::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let start = |address: &str| {
-        let options = Options::new(address.parse().unwrap(), Secret::from_text(""), real::hello());
+        let options = Options::new(address.parse().unwrap(), Secrets::none(), real::hello());
         runtime.block_on(bind(&Identity::generate(), options))
     };
     let error = start(&a.info.peer_address.to_string()).unwrap_err();

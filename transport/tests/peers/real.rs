@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use gritmesh_runtime::admission::{Hello, Secret};
+use gritmesh_runtime::admission::{Hello, Secrets};
 use gritmesh_runtime::{
     Incarnation, LossReason, Network, NetworkEvent, NetworkHandler, NodeId, NodeInfo, Tag, TrafficClass,
     TypesDigest, WIRE_VERSION,
@@ -64,7 +64,7 @@ pub(crate) fn hello() -> Hello {
         wire_version: WIRE_VERSION,
         types: TypesDigest::of([]),
     };
-    Hello { info, cluster: None, types: vec!["counter".into()] }
+    Hello { types: vec!["counter".into()], ..Hello::new(info) }
 }
 
 impl Endpoint {
@@ -76,7 +76,7 @@ impl Endpoint {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let mut options = Options::new(loopback, Secret::from_text("secret"), hello());
+        let mut options = Options::new(loopback, Secrets::none(), hello());
         change(&mut options);
         let identity = Identity::generate();
         let (peers, address) = runtime.block_on(bind(&identity, options)).unwrap();

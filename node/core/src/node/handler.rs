@@ -77,10 +77,12 @@ impl Node {
             let event = control::Event::Refused { address: Some(address), by_us: false, refusal };
             return self.control.post(self, event);
         }
-        if let DialError::Resolve { .. } = error {
-            tracing::warn!(address, %error, "a seed cannot be resolved");
-        } else {
-            tracing::debug!(address, %error, "dial failed");
+        match error {
+            DialError::Resolve { .. } => tracing::warn!(address, %error, "a seed cannot be resolved"),
+            DialError::Itself { .. } if self.warn_once(&format!("itself at {address}")) => {
+                tracing::warn!(address, %error, "a seed leads back to this node");
+            }
+            _ => tracing::debug!(address, %error, "dial failed"),
         }
         self.control.post(self, control::Event::DialFailed { address, own });
     }

@@ -90,6 +90,14 @@ impl Node {
                 "the disk is full: changes are refused until {reserve} MiB are free, and {free} MiB are"
             ));
         }
+        if let Some(former) = self.former {
+            let lost = format!(
+                "the key of node {}, to whom the replicas here belong: `identity.key` was lost or replaced; restore it \
+                 from a backup of the data directory, or start with an empty one",
+                former.short()
+            );
+            if waits_for.is_empty() { notes.push(lost) } else { waits_for.push(lost) }
+        }
         Readiness { ready: waits_for.is_empty(), waits_for, notes }
     }
 
@@ -311,7 +319,7 @@ impl Node {
         hosts.into_iter().map(|node| self.name_of(node)).collect::<Vec<_>>().join(", ")
     }
 
-    fn warn_once(&self, what: &str) -> bool {
+    pub(super) fn warn_once(&self, what: &str) -> bool {
         let mut warned = self.warned.lock();
         warned.len() < WARNED_MAX && warned.insert(what.to_owned())
     }

@@ -6,7 +6,7 @@ use crate::process::{gritmesh, run, text};
 
 #[test]
 fn settings_are_printed_and_read_back() {
-    let printed = run(&["up", "--dump-config", "--secret", "hunter2", "--name", "a"]);
+    let printed = run(&["up", "--dump-config", "--secret", "hunter2 and its friends", "--name", "a"]);
     let toml = text(&printed.stdout);
     assert!(printed.status.success() && toml.contains("name = \"a\"") && !toml.contains("hunter2"), "{toml}");
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -16,6 +16,16 @@ fn settings_are_printed_and_read_back() {
     let by_variable =
         gritmesh(&["up", "--dump-config"]).env("GRITMESH_CONFIG", file.path()).output().unwrap();
     assert_eq!(text(&by_variable.stdout), toml);
+}
+
+#[test]
+fn a_new_secret_is_another_one_each_time() {
+    let made = || text(&run(&["secret", "new"]).stdout).trim().to_owned();
+    let (one, other) = (made(), made());
+    assert!(one.len() == 64 && one.bytes().all(|digit| digit.is_ascii_hexdigit()), "{one}");
+    assert_ne!(one, other);
+    let document: Value = serde_json::from_slice(&run(&["secret", "new", "-o", "json"]).stdout).unwrap();
+    assert_eq!(document["secret"].as_str().map(str::len), Some(64));
 }
 
 #[test]

@@ -50,15 +50,18 @@ fn json_lines(node: &Running) -> Vec<Value> {
 fn events_are_one_json_line_each_with_fields_of_their_own() {
     let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let json = ["-o", "json", "--log-format", "json", "--name"];
-    let first = Running::start(&up(data.path(), &[&json[..], &["one", "--secret", "right"]].concat()));
+    let first = Running::start(&up(
+        data.path(),
+        &[&json[..], &["one", "--secret", "the right secret of all"]].concat(),
+    ));
     let seed = first.says_json("peer_address")["peer_address"].as_str().unwrap().to_owned();
     let more = |name, secret| [&json[..], &[name, "--secret", secret, "--seeds", &seed]].concat();
-    let stranger = Running::start(&up(other.path(), &more("stranger", "wrong")));
+    let stranger = Running::start(&up(other.path(), &more("stranger", "the wrong secret of all")));
     let refused: Value = serde_json::from_str(&first.complains("secrets differ")).unwrap();
     assert_eq!((&refused["code"], &refused["by_us"]), (&Value::from("wrong_secret"), &Value::from(true)));
     assert!(refused["peer"].is_string());
     drop(stranger);
-    let mut second = Running::start(&up(other.path(), &more("two", "right")));
+    let mut second = Running::start(&up(other.path(), &more("two", "the right secret of all")));
     first.complains("a member is up");
     second.signal("TERM");
     assert_eq!(second.ends(), Some(0));
@@ -102,7 +105,7 @@ fn opens(address: &str, token: &str) -> bool {
 }
 
 #[test]
-fn a_hangup_reads_the_level_and_the_token_again() {
+fn a_hangup_reads_the_level_the_token_and_the_secrets_again() {
     let data = tempfile::tempdir().unwrap();
     let (file, token) = (data.path().join("node.toml"), data.path().join("token"));
     let write = |log: &str, more: &str| {
@@ -126,7 +129,7 @@ fn a_hangup_reads_the_level_and_the_token_again() {
     write("info,gritmesh=debug", "weight = 7\nsecret = 'the second of two secrets'\n");
     node.signal("HUP");
     node.complains("log=\"info,gritmesh=debug\"");
-    assert!(node.complains("only a restart applies").contains("keys=\"weight, secret\""));
+    assert!(node.complains("only a restart applies").contains("keys=\"weight\""));
     assert!(opens(&address, "second") && !opens(&address, "first"));
 
     std::fs::remove_file(&token).unwrap();
@@ -191,16 +194,66 @@ fn a_seed_that_does_not_resolve_is_a_warning() {
 }
 
 #[test]
+fn a_cluster_changes_its_secret_node_by_node() {
+    let data = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    let files = data.each_ref().map(|folder| folder.path().join("secret"));
+    let (old, new) = ("the old secret of all", "the new secret of all");
+    let write = |at: usize, secrets: &[&str]| std::fs::write(&files[at], secrets.join("\n")).unwrap();
+    write(0, &[old]);
+    write(1, &[new]);
+    let start = |at: usize, more: &[&str]| {
+        let secret = format!("@{}", files[at].display());
+        let mut arguments = vec!["-o", "json", "--secret", &secret];
+        arguments.extend(more);
+        Running::start(&up(&data[at].path().join("data"), &arguments))
+    };
+    let mut first = start(0, &[]);
+    let seed = first.says_json("peer_address")["peer_address"].as_str().unwrap().to_owned();
+    let second = start(1, &["--seeds", &seed]);
+    first.complains("secrets differ");
+    second.complains("secrets differ");
+
+    write(0, &[old, new]);
+    first.signal("HUP");
+    first.complains("the secrets again");
+    assert_eq!(second.says_json("nodes")["nodes"], 2);
+
+    write(0, &["too short"]);
+    first.signal("HUP");
+    assert!(first.complains("cannot be read again").contains("16 letters"));
+    assert!(first.goes_on());
+}
+
+#[test]
+fn clusters_of_different_names_refuse_each_other() {
+    let data = [0, 1, 2].map(|_| tempfile::tempdir().unwrap());
+    let first = Running::start(&up(data[0].path(), &["--cluster", "shop", "-o", "json"]));
+    let seed = first.says_json("peer_address")["peer_address"].as_str().unwrap().to_owned();
+    let stranger = Running::start(&up(data[1].path(), &["--seeds", &seed]));
+    for node in [&first, &stranger] {
+        let said = node.complains("other_cluster_name");
+        assert!(said.contains("WARN") && said.contains("`--cluster`") && said.contains("shop"), "{said}");
+    }
+    let third = Running::start(&up(data[2].path(), &["--cluster", "shop", "--seeds", &seed, "-o", "json"]));
+    assert_eq!(third.says_json("nodes")["nodes"], 2);
+}
+
+#[test]
 fn a_wrong_secret_is_a_warning_on_both_sides_and_the_joiner_tries_on() {
     let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let first = Running::start(&up(data.path(), &["--secret", "right", "-o", "json"]));
+    let first = Running::start(&up(data.path(), &["--secret", "the right secret of all", "-o", "json"]));
     let seed = first.says_json("peer_address")["peer_address"].as_str().unwrap().to_owned();
-    let mut joiner =
-        Running::start(&up(other.path(), &["--secret", "wrong", "--seeds", &seed, "-o", "json"]));
+    let mut joiner = Running::start(&up(
+        other.path(),
+        &["--secret", "the wrong secret of all", "--seeds", &seed, "-o", "json"],
+    ));
     assert!(joiner.complains("secrets differ").contains("WARN"));
     assert!(first.complains("secrets differ").contains("`--secret`"));
     assert!(joiner.goes_on());
     drop(joiner);
-    let joiner = Running::start(&up(other.path(), &["--secret", "right", "--seeds", &seed, "-o", "json"]));
+    let joiner = Running::start(&up(
+        other.path(),
+        &["--secret", "the right secret of all", "--seeds", &seed, "-o", "json"],
+    ));
     assert_eq!(joiner.says_json("nodes")["ready"], Value::from(true));
 }

@@ -67,6 +67,9 @@ pub(super) enum Verb {
         after_help = "Examples:\n  gritmesh actor ls --all\n  gritmesh actor log account/alice\n  gritmesh actor verify account/alice"
     )]
     Actor(ActorVerb),
+    /// Secrets of clusters
+    #[command(subcommand, after_help = "Examples:\n  gritmesh secret new > cluster.secret")]
+    Secret(SecretVerb),
     /// Settings
     #[command(subcommand, after_help = "Examples:\n  gritmesh config check --config node.toml")]
     Config(ConfigVerb),
@@ -95,6 +98,7 @@ impl Verb {
             Self::Shard(ShardVerb::Where(arguments)) => arguments.asking.format,
             Self::Actor(verb) => verb.format(),
             Self::Config(ConfigVerb::Check(arguments)) => arguments.format,
+            Self::Secret(SecretVerb::New(arguments)) => arguments.format,
             Self::Completions { .. } => Format::Table,
         }
     }
@@ -149,6 +153,22 @@ pub(super) enum ConfigVerb {
     Check(CheckArguments),
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretVerb {
+    /// Print a secret that nobody can guess: 256 random bits
+    #[command(
+        after_help = "Examples:\n  gritmesh secret new > cluster.secret\n  gritmesh secret new -o json\n\nA file of your own alone (chmod 600) is the place for it: gritmesh up --secret @cluster.secret"
+    )]
+    New(SecretArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SecretArguments {
+    /// How to print the result
+    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT", default_value_t)]
+    pub(super) format: Format,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     /// A TOML file with settings
@@ -188,6 +208,9 @@ pub(super) struct UpArguments {
     /// How many nodes stand behind one name that is the seed, before they found a cluster
     #[arg(long, value_name = "N")]
     expect: Option<String>,
+    /// What the cluster is called; nodes that call it otherwise refuse each other
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
     /// The node's name in tables
     #[arg(long)]
     name: Option<String>,
@@ -197,9 +220,10 @@ pub(super) struct UpArguments {
     /// The node's share of the ring relative to others
     #[arg(long, value_name = "N")]
     weight: Option<String>,
-    /// What all nodes of the cluster must know; without it, a node listens on this machine only
+    /// What all nodes of the cluster must know, 16 letters at least; without it, a node listens on this machine only.
+    /// Given more than once, or with a line for each: the first is proved, all are accepted
     #[arg(long, value_name = "TEXT|@FILE")]
-    secret: Option<String>,
+    secret: Vec<String>,
     /// Opens administrative requests to other machines
     #[arg(long, value_name = "TEXT|@FILE")]
     token: Option<String>,
@@ -235,10 +259,11 @@ impl UpArguments {
             .flag("advertise", self.advertise.as_ref())
             .flag("seeds", self.seeds.as_ref())
             .flag("expect", self.expect.as_ref())
+            .flag("cluster", self.cluster.as_ref())
             .flag("name", self.name.as_ref())
             .flag("zone", self.zone.as_ref())
             .flag("weight", self.weight.as_ref())
-            .flag("secret", self.secret.as_ref())
+            .flag("secret", (!self.secret.is_empty()).then(|| self.secret.join("\n")))
             .flag("token", self.token.as_ref())
             .flag("engines", self.engines.as_ref())
             .flag("log", self.log.as_ref())

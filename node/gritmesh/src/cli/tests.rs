@@ -1,5 +1,6 @@
 use super::*;
 use crate::cli::arguments::MessageArguments;
+use crate::config::Confidential;
 
 fn each(command: &clap::Command, check: &mut impl FnMut(&clap::Command)) {
     check(command);
@@ -95,7 +96,7 @@ fn flags_lie_on_top_of_the_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "name = 'file'\nzone = 'file'\n").unwrap();
     let line = format!(
-        "gritmesh up --config {} --name flag --seeds a:1,b:2 --weight 3 --secret @x --log-format json",
+        "gritmesh up --config {} --name flag --seeds a:1,b:2 --weight 3 --secret @x --secret @y --log-format json",
         file.path().display()
     );
     let Verb::Up(arguments) = parsed(&line).unwrap().verb else { panic!("not `up`") };
@@ -103,6 +104,7 @@ fn flags_lie_on_top_of_the_file() {
     assert_eq!((settings.name.as_str(), settings.zone.as_str(), settings.weight), ("flag", "file", 3));
     assert_eq!(settings.seeds, ["a:1", "b:2"]);
     assert_eq!(settings.log_format, LogFormat::Json);
+    assert_eq!(settings.secret, [Confidential::new("@x"), Confidential::new("@y")]);
 }
 
 #[test]

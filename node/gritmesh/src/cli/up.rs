@@ -17,10 +17,7 @@ use crate::{Node, NodeBuilder};
 const WAITING_SAID_PERIOD: Duration = Duration::from_secs(10);
 
 /// The keys that a node takes while it runs.
-const RELOADED: [&str; 2] = ["log", "token"];
-
-/// The key of what is shown nowhere, so that only its hash tells whether it has changed.
-const SECRET: &str = "secret";
+const RELOADED: [&str; 3] = ["log", "token", "secret"];
 
 pub(super) fn run(
     arguments: &UpArguments,
@@ -40,20 +37,19 @@ pub(super) fn run(
     }
     process::settle();
     let builder = register(NodeBuilder::new().settings(settings.clone()));
-    let secret = hash_of_secret(&settings);
-    block_on(serve(builder, output, Reloading { arguments, settings, secret, log }))
+    block_on(serve(builder, output, Reloading { arguments, settings, log }))
 }
 
 async fn serve(builder: NodeBuilder, output: &Output, mut reloading: Reloading<'_>) -> Result<(), Failed> {
     let mut signals = Signals::listen()?;
-    let node = builder.start().await?;
+    let Some(node) = started(builder, &mut signals, &mut reloading).await? else { return Ok(()) };
     announce(&node, output);
     let mut ready = pin!(announce_ready(&node, output));
     loop {
         tokio::select! {
             biased;
             asked = signals.next() => match asked {
-                Asked::Reload => reloading.reload(&node),
+                Asked::Reload => reloading.reload(&node).await,
                 Asked::Stop => break,
             },
             reason = node.fatal() => return Err(Failed::Broken(reason)),
@@ -65,40 +61,55 @@ async fn serve(builder: NodeBuilder, output: &Output, mut reloading: Reloading<'
     Ok(())
 }
 
+/// The node, unless a signal stops it first. A start may take long: a name that is not known yet, a disk to recover.
+async fn started(
+    builder: NodeBuilder,
+    signals: &mut Signals,
+    reloading: &mut Reloading<'_>,
+) -> Result<Option<Node>, Failed> {
+    let mut starting = pin!(builder.start());
+    let mut reloads = false;
+    let node = loop {
+        tokio::select! {
+            biased;
+            asked = signals.next() => match asked {
+                Asked::Reload => reloads = true,
+                Asked::Stop => return Ok(None),
+            },
+            node = &mut starting => break node?,
+        }
+    };
+    if reloads {
+        reloading.reload(&node).await;
+    }
+    Ok(Some(node))
+}
+
 /// What is needed to read the settings again.
 struct Reloading<'a> {
     arguments: &'a UpArguments,
     settings: Settings,
-    /// The hash of the secret that the node was started with.
-    secret: Option<blake3::Hash>,
     log: Log,
-}
-
-fn hash_of_secret(settings: &Settings) -> Option<blake3::Hash> {
-    let secret = settings.secret.reveal().ok().flatten();
-    secret.map(|secret| blake3::hash(secret.as_bytes()))
 }
 
 impl Reloading<'_> {
     /// Reads the settings again, and changes what can be changed in a node that runs. If anything is wrong, nothing
     /// changes.
-    fn reload(&mut self, node: &Node) {
-        let loaded = self.arguments.layers().load().map_err(|error| one_line(&error));
-        let applied = loaded.and_then(|settings| match node.reload(&settings) {
-            Ok(()) => Ok(settings),
-            Err(error) => Err(one_line(&error)),
-        });
-        let settings = match applied {
-            Ok(settings) => settings,
-            Err(reason) => {
-                return tracing::error!(reason, "the settings cannot be read again, and stay as they were");
-            }
+    async fn reload(&mut self, node: &Node) {
+        let refuse = |reason: String| {
+            tracing::error!(reason, "the settings cannot be read again, and stay as they were");
         };
+        let settings = match self.arguments.layers().load() {
+            Ok(settings) => settings,
+            Err(error) => return refuse(one_line(&error)),
+        };
+        if let Err(error) = node.reload(&settings).await {
+            return refuse(one_line(&error));
+        }
         self.log.replace(&settings.log);
-        tracing::info!(log = settings.log.as_str(), "read the log level and the token again");
+        tracing::info!(log = settings.log.as_str(), "read the log level, the token and the secrets again");
         let mut keys = self.settings.differing(&settings);
-        keys.retain(|key| !RELOADED.contains(&key.as_str()) && key != SECRET);
-        keys.extend((hash_of_secret(&settings) != self.secret).then(|| SECRET.to_owned()));
+        keys.retain(|key| !RELOADED.contains(&key.as_str()));
         if !keys.is_empty() {
             tracing::warn!(keys = keys.join(", "), "settings have changed that only a restart applies");
         }

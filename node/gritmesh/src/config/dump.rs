@@ -22,10 +22,17 @@ impl Settings {
 
     /// The settings as a TOML file. What is confidential is redacted; the rest reads back as it was.
     pub fn to_toml(&self) -> String {
+        let mut toml = self.addresses_toml();
+        toml.push_str(&self.node_toml());
+        toml.push_str(&self.timeouts_toml());
+        toml.push_str(&self.limits_toml());
+        toml
+    }
+
+    /// Where the node is, and where the others are.
+    fn addresses_toml(&self) -> String {
         let mut toml = String::new();
-        let mut line = |comment: &str, key: &str, value: String| {
-            writeln!(toml, "# {comment}\n{key} = {value}").expect("writing to a string does not fail");
-        };
+        let mut line = |comment, key, value| write_line(&mut toml, comment, key, value);
         line("The data directory of one node.", "data", quoted(&self.data.to_string_lossy()));
         line(
             "Where to listen for peers, HOST:PORT. Port 0 takes a free one.",
@@ -55,6 +62,18 @@ impl Settings {
             "expect",
             self.expect.to_string(),
         );
+        toml
+    }
+
+    /// What the node is, and how it talks.
+    fn node_toml(&self) -> String {
+        let mut toml = String::new();
+        let mut line = |comment, key, value| write_line(&mut toml, comment, key, value);
+        line(
+            "What the cluster is called. Nodes that call it otherwise refuse each other.",
+            "cluster",
+            quoted(&self.cluster),
+        );
         line("The node's name in tables. Empty: taken from its key.", "name", quoted(&self.name));
         line("The failure zone.", "zone", quoted(&self.zone));
         line(
@@ -63,9 +82,9 @@ impl Settings {
             self.weight.to_string(),
         );
         line(
-            "What all nodes of the cluster know: a text, or \"@FILE\".",
+            "What all nodes of the cluster know: a text, \"@FILE\", or a list. The first is proved, all are accepted.",
             "secret",
-            quoted(self.secret.redacted()),
+            self.secrets_shown(),
         );
         line(
             "Opens administrative requests to other machines: a text, or \"@FILE\".",
@@ -84,9 +103,16 @@ impl Settings {
             quoted(self.log.as_str()),
         );
         line("How they look: \"pretty\" or \"json\".", "log_format", quoted(&self.log_format.to_string()));
-        toml.push_str(&self.timeouts_toml());
-        toml.push_str(&self.limits_toml());
         toml
+    }
+
+    fn secrets_shown(&self) -> String {
+        let shown: Vec<String> = self.secret.iter().map(|secret| quoted(secret.redacted())).collect();
+        match &shown[..] {
+            [] => quoted(""),
+            [secret] => secret.clone(),
+            several => format!("[{}]", several.join(", ")),
+        }
     }
 
     fn timeouts_toml(&self) -> String {
@@ -119,6 +145,10 @@ impl Settings {
             quoted(&self.limits.memory.to_string()),
         )
     }
+}
+
+fn write_line(toml: &mut String, comment: &str, key: &str, value: String) {
+    writeln!(toml, "# {comment}\n{key} = {value}").expect("writing to a string does not fail");
 }
 
 /// A TOML string. JSON's escapes are TOML's, but for one character that only TOML forbids.

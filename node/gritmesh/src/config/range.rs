@@ -4,8 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use gritmesh_core::{ANSWERS_KEPT_MIN, ENGINES_MAX, SHARDS_MAX};
+use gritmesh_runtime::NAME_BYTES_MAX;
 
-use super::{MemoryLimit, Settings, Size};
+use super::secrets::check_secrets;
+use super::{Confidential, MemoryLimit, Settings, Size};
 
 const ZERO: Duration = Duration::ZERO;
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -42,6 +44,8 @@ impl Settings {
         let (times, limits) = (&self.timeouts, &self.limits);
         within("engines", self.engines, 0, ENGINES_MAX)?;
         within("shards", self.shards, 1, SHARDS_MAX as u32)?;
+        within("cluster", Bytes(self.cluster.len()), Bytes(0), Bytes(NAME_BYTES_MAX))?;
+        check_secrets(self.secret.iter().filter_map(Confidential::inline))?;
         for (key, value, least, most) in [
             ("timeouts.call", times.call, MILLISECOND, DAY),
             ("timeouts.drain", times.drain, ZERO, DAY),
@@ -60,7 +64,7 @@ impl Settings {
     }
 }
 
-fn within<T: PartialOrd + fmt::Display>(
+pub(super) fn within<T: PartialOrd + fmt::Display>(
     key: &'static str,
     value: T,
     least: T,
@@ -72,6 +76,16 @@ fn within<T: PartialOrd + fmt::Display>(
             let [value, least, most] = [value, least, most].map(|value| value.to_string());
             Err(RangeError { key, value, least, most })
         }
+    }
+}
+
+/// The length of a name.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Bytes(usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
     }
 }
 

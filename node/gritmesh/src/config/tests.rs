@@ -36,12 +36,17 @@ fn each_layer_stands_above_the_one_before() {
 
 #[test]
 fn texts_that_look_like_numbers_stay_texts() {
-    let settings = Layers::new().environment(variables(&[("GRITMESH_SECRET", "007")])).load().unwrap();
-    assert_eq!(settings.secret.reveal().unwrap().as_deref(), Some("007"));
+    let variables = variables(&[("GRITMESH_TOKEN", "007"), ("GRITMESH_SECRET", "1234567890123456789")]);
+    let settings = Layers::new().environment(variables).load().unwrap();
+    assert_eq!(settings.token.reveal().unwrap().as_deref(), Some("007"));
+    assert_eq!(read_secrets(&settings).unwrap(), ["1234567890123456789"]);
     let file = toml("name = 12\nsecret = '@nowhere'\n");
     let settings = Layers::new().file(Some(file.path())).load().unwrap();
     assert_eq!(settings.name, "12");
-    assert!(settings.secret.reveal().is_err());
+    assert!(read_secrets(&settings).is_err());
+    let file = toml("secret = ['the first of two secrets', '@nowhere']\n");
+    let settings = Layers::new().file(Some(file.path())).load().unwrap();
+    assert_eq!(settings.secret, ["the first of two secrets", "@nowhere"].map(Confidential::new));
 }
 
 #[test]
@@ -113,7 +118,8 @@ fn what_is_printed_reads_back() {
         http_hosts: vec!["*.example.org".parse().unwrap(), "::1".parse().unwrap()],
         name: "näme".into(),
         weight: 7,
-        secret: Confidential::new("@file"),
+        cluster: "shop".into(),
+        secret: ["@file", "@another"].map(Confidential::new).to_vec(),
         log_format: LogFormat::Json,
         timeouts: Timeouts { call: Duration::from_millis(1500), ..Timeouts::default() },
         limits: Limits { memory: MemoryLimit::Bytes(Size(512 << 20)), ..Limits::default() },
@@ -124,7 +130,7 @@ fn what_is_printed_reads_back() {
 
 #[test]
 fn what_is_confidential_is_not_shown() {
-    let settings = Settings { secret: Confidential::new("hunter2"), ..Settings::default() };
+    let settings = Settings { secret: vec![Confidential::new("hunter2")], ..Settings::default() };
     for shown in [settings.to_toml(), format!("{settings:?}")] {
         assert!(!shown.contains("hunter2") && shown.contains("redacted"), "{shown}");
     }
@@ -139,7 +145,7 @@ fn what_differs_is_named_by_its_keys() {
     let old = Settings::default();
     assert_eq!(old.differing(&old), [""; 0]);
     let timeouts = Timeouts { call: Duration::from_secs(1), ..Timeouts::default() };
-    let new = Settings { weight: 2, secret: Confidential::new("x"), timeouts, ..Settings::default() };
+    let new = Settings { weight: 2, secret: secret_lines("x"), timeouts, ..Settings::default() };
     assert_eq!(old.differing(&new), ["weight", "secret", "timeouts.call"]);
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use gritmesh_runtime::admission::Secret;
 use gritmesh_runtime::{LossReason, NodeInfo, SendError, Tag, TrafficClass};
 
 use super::steps::{connect, pair, receive, send, two};
@@ -102,7 +103,7 @@ fn next_loss(net: &mut dyn TestNetwork, endpoint: usize) -> (LossReason, Vec<Tag
 
 pub(super) fn fails_what_is_meant_for_a_peer_that_refuses(net: &mut dyn TestNetwork) {
     let a = net.spawn(Setup::default());
-    let b = net.spawn(Setup { secret: "other", ..Setup::default() });
+    let b = net.spawn(Setup { secret: Secret::from_text("other"), ..Setup::default() });
     net.network(a).learn(&net.info(b));
     send(net, a, b, 5, b"x");
     assert!(matches!(net.next_event(a), Event::Refused { .. }));

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gritmesh_runtime::admission::{Hello, Secret};
+use gritmesh_runtime::admission::Hello;
 use gritmesh_runtime::{Network, NetworkEvent, NetworkHandler, NodeInfo, Seed};
 use gritmesh_sim::{NetworkFaults, NodeIndex, NodeSlot, World, WorldOptions};
 
@@ -59,7 +59,7 @@ impl TestNetwork for SimulatedNetwork {
             0 => FRESH_IDENTITIES + self.endpoints.len() as u64,
             number => u64::from(number),
         };
-        let slot = NodeSlot { secret: Secret::from_text(setup.secret), ..NodeSlot::numbered(number) };
+        let slot = NodeSlot { secret: setup.secret.clone(), ..NodeSlot::numbered(number) };
         let node = self.world.add_node(slot);
         let Hello { info, .. } = setup.hello();
         let (node_id, peer_address) = (self.world.node_id(node), self.world.address(node));

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use gritmesh_runtime::admission::Secret;
 use gritmesh_runtime::{Network, NetworkEvent, NetworkHandler, NodeInfo};
 use gritmesh_transport::{Identity, Options, Peers, bind};
 use tokio::runtime::Runtime;
@@ -51,7 +50,7 @@ impl TestNetwork for SocketNetwork {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let options = Options::new(loopback, Secret::from_text(setup.secret), setup.hello());
+        let options = Options::new(loopback, setup.secret.clone().into(), setup.hello());
         let (peers, address) = runtime.block_on(bind(&identity, options)).unwrap();
         let info = NodeInfo { node_id: identity.node_id(), peer_address: address, ..setup.hello().info };
         let (sender, events) = sync_channel(EVENTS_MAX);

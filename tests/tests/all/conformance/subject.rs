@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gritmesh_runtime::admission::{Hello, Refusal};
+use gritmesh_runtime::admission::{Hello, Refusal, Secret};
 use gritmesh_runtime::{
     ClusterId, DialError, Incarnation, LossReason, Network, NetworkEvent, NodeId, NodeInfo, Tag,
     TrafficClass, TypesDigest, WIRE_VERSION,
@@ -38,7 +38,7 @@ pub(super) trait TestNetwork {
 /// How an endpoint differs from the usual one.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
-    pub(super) secret: &'static str,
+    pub(super) secret: Secret,
     pub(super) cluster: Option<ClusterId>,
     pub(super) wire_version: u16,
     /// Endpoints with the same number have the same key. 0 stands for a fresh one.
@@ -47,7 +47,7 @@ pub(super) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { secret: "secret", cluster: None, wire_version: WIRE_VERSION, identity: 0 }
+        Self { secret: Secret::none(), cluster: None, wire_version: WIRE_VERSION, identity: 0 }
     }
 }
 
@@ -64,7 +64,8 @@ impl Setup {
             wire_version: self.wire_version,
             types: TypesDigest::of([]),
         };
-        Hello { info, cluster: self.cluster, types: vec!["counter".into()] }
+        let (cluster, wire_version_min) = (self.cluster, self.wire_version);
+        Hello { cluster, wire_version_min, types: vec!["counter".into()], ..Hello::new(info) }
     }
 }
 

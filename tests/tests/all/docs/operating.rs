@@ -44,12 +44,12 @@ fn every_setting_is_documented() {
 
 #[test]
 fn every_metric_is_documented() {
-    let mut cluster = Cluster::new(1, &["--secret", "right"]);
+    let mut cluster = Cluster::new(1, &["--secret", "the right secret of all"]);
     cluster.nodes[0].start();
     cluster.until_whole();
     cluster.add_one(0, "counter/alice");
     // What is counted by reason is there once there is a reason.
-    let seeds = ["--secret", "wrong", "--seeds", &cluster.nodes[0].peers.clone()];
+    let seeds = ["--secret", "the wrong secret of all", "--seeds", &cluster.nodes[0].peers.clone()];
     let mut stranger = Node::new(cluster.folder.path(), "stranger", &mut Ports::new(), &seeds);
     stranger.start();
     cluster.nodes[0].process().logs("secrets differ");

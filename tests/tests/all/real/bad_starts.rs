@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{Cluster, Finished, Process, finish, gritmesh};
+use crate::process::{Cluster, Finished, Node, Ports, Process, finish, gritmesh, until};
 
 /// What a node says that cannot start.
 #[track_caller]
@@ -107,7 +107,9 @@ fn a_setting_that_does_not_exist_or_does_not_fit_is_named_with_its_place() {
         ("--listen", "nonsense"),
         ("--listen", "127.0.0.1:99999"),
         ("--http", "nonsense"),
-        ("--advertise", "no.such.host.invalid"),
+        ("--advertise", "no host"),
+        ("--seeds", "nonsense"),
+        ("--seeds", "127.0.0.1:7946,127.0.0.1:99999"),
         ("--engines", "1000000"),
         ("--weight", "heavy"),
         ("--log", "!!"),
@@ -116,6 +118,47 @@ fn a_setting_that_does_not_exist_or_does_not_fit_is_named_with_its_place() {
         let line = refusal(folder.path(), others.chain([flag, value]));
         assert_says(&line, &[flag.trim_start_matches('-')]);
     }
+}
+
+/// A service that gives names to new machines may take a while. Whoever does not want to wait may stop the node.
+#[test]
+fn a_name_to_advertise_that_is_not_known_yet_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--advertise", "no.such.host.invalid"];
+    let mut node = Node::new(folder.path(), "early", &mut Ports::new(), &flags);
+    node.start();
+    let line = node.process().logs("no.such.host.invalid");
+    assert!(line.contains("WARN") && line.contains("advertise"), "{line}");
+    assert!(node.process().is_running());
+    node.process().signal("TERM");
+    assert_eq!(node.process().ended().code(), Some(0));
+}
+
+/// Nobody else has the replicas of a cluster of one node.
+#[test]
+fn a_lost_key_is_named_with_the_remedy() {
+    let mut cluster = Cluster::start(1);
+    let node = &mut cluster.nodes[0];
+    let id = node.status()["node_id"].as_str().unwrap()[..8].to_owned();
+    node.kill();
+    let key = node.data.join("identity.key");
+    fs::rename(&key, node.data.join("kept")).unwrap();
+    // It is said by every start, not only by the one that makes the new key.
+    for _ in 0..2 {
+        node.start();
+        let line = node.process().logs("identity.key");
+        assert!(line.contains("ERROR") && line.contains(&id) && line.contains("backup"), "{line}");
+        let answer = until("it waits for its key", || {
+            let answer = node.web.get("/readyz")?;
+            answer.text.contains("identity.key").then_some(answer)
+        });
+        assert!(answer.status == 503 && answer.text.contains(&id), "{}", answer.text);
+        node.kill();
+    }
+    fs::rename(node.data.join("kept"), key).unwrap();
+    node.start();
+    node.until_ready();
+    assert!(!node.process().stderr().contains("identity.key"));
 }
 
 #[test]

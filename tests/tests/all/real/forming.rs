@@ -1,10 +1,12 @@
 //! Nodes find each other, once and again.
 
 use std::collections::BTreeSet;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
 
 use serde_json::json;
 
-use crate::process::{Cluster, Node, until};
+use crate::process::{Cluster, Node, Ports, until};
 
 #[test]
 fn five_nodes_find_each_other_and_answer_for_one_actor() {
@@ -56,4 +58,44 @@ fn a_node_that_knows_its_cluster_is_ready_without_the_first_seed() {
     }
     assert_eq!(cluster.add_one(1, "counter/bob"), 1);
     until("the other one counts on", || (cluster.add_one(2, "counter/bob") == 2).then_some(()));
+}
+
+/// Passes connections on to another address, as a balancer does, for as long as the test lives.
+fn forward_to(target: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let Ok(far) = TcpStream::connect(&target) else { continue };
+            for (mut from, mut to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+                // Either side may be gone already.
+                thread::spawn(move || {
+                    std::io::copy(&mut from, &mut to).map(|_| to.shutdown(Shutdown::Write))
+                });
+            }
+        }
+    });
+    address
+}
+
+/// A service address, a balancer, or a router that shows the node under its public address: no copy of the node.
+#[test]
+fn a_seed_that_leads_back_to_the_node_itself_is_no_copy_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ports = Ports::new();
+    let own = ports.address();
+    let balancer = forward_to(own.clone());
+    let mut node = Node::new(folder.path(), "a", &mut ports, &["--seeds", &format!("{own},{balancer}")]);
+    node.peers = own;
+    node.start();
+    let line = node.process().logs(&balancer);
+    assert!(line.contains("WARN") && line.contains("leads back"), "{line}");
+    node.until_ready();
+    // The same way may lead another node here, and then it is an ordinary seed.
+    let mut other = Node::new(folder.path(), "b", &mut ports, &["--seeds", &balancer]);
+    other.start();
+    other.until_ready();
+    until("both see each other", || (node.states().len() == 2).then_some(()));
+    assert!(node.process().is_running());
+    assert!(!node.process().stderr().contains("copied"), "{}", node.process().stderr());
 }

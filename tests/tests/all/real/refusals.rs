@@ -11,12 +11,12 @@ fn waits_for(node: &Node) -> String {
 
 #[test]
 fn a_wrong_secret_is_named_on_both_sides() {
-    let mut cluster = Cluster::new(1, &["--secret", "right"]);
+    let mut cluster = Cluster::new(1, &["--secret", "the right secret of all"]);
     cluster.nodes[0].start();
     cluster.until_whole();
     let seed = cluster.nodes[0].peers.clone();
     let mut ports = Ports::new();
-    let flags = ["--secret", "wrong", "--seeds", &seed];
+    let flags = ["--secret", "the wrong secret of all", "--seeds", &seed];
     let mut stranger = Node::new(cluster.folder.path(), "stranger", &mut ports, &flags);
     stranger.start();
     for node in [&mut stranger, &mut cluster.nodes[0]] {
