@@ -88,6 +88,7 @@ impl<A: Actor> Background<A> {
     pub(crate) fn run_in_background(mut self) {
         self.turns_at_once = TURNS_AT_ONCE_MAX;
         self.is_task = true;
+        self.activation.leave_stack();
         let host = Arc::clone(&self.activation.head.host);
         host.spawn().spawn(Box::pin(self));
     }

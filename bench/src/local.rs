@@ -57,56 +57,54 @@ async fn run(figures: &mut Figures) -> Result<()> {
     figures.add("floor_tokio_channels_64", "calls/s", channels(64, CALLS / 2).await?);
 
     let (node, _directory) = alone().await?;
-    let held = Arc::new(node.actor::<Counter>("held"));
+    let held = node.actor::<Counter>("held");
     held.add(1).await?;
-    let one = {
-        let held = Arc::clone(&held);
-        load::throughput(1, CALLS, move |_| {
-            let held = Arc::clone(&held);
-            async move { Ok(held.add(1).await.map(drop)?) }
-        })
-        .await?
+    let calls_of = |actor: &CounterRef, rounds: usize| {
+        let actor = actor.clone();
+        async move {
+            for _ in 0..rounds {
+                actor.add(1).await?;
+            }
+            Ok(())
+        }
     };
+    let one = load::throughput(1, CALLS, |_, rounds| calls_of(&held, rounds)).await?;
     figures.add("local_call_held_1", "calls/s", one);
-    let many = load::throughput(64, CALLS, move |_| {
-        let held = Arc::clone(&held);
-        async move { Ok(held.add(1).await.map(drop)?) }
-    })
-    .await?;
+    let many = load::throughput(64, CALLS, |_, rounds| calls_of(&held, rounds)).await?;
     figures.add("local_call_held_64", "calls/s", many);
     let spread: Vec<_> =
         (0..SPREAD).map(|number| node.actor::<Counter>(&format!("spread-{number}"))).collect();
     for actor in &spread {
         actor.add(1).await?;
     }
-    let spread = Arc::new(spread);
-    let each_its_own = load::throughput(SPREAD, CALLS, move |caller| {
-        let spread = Arc::clone(&spread);
-        async move { Ok(spread[caller].add(1).await.map(drop)?) }
-    })
-    .await?;
+    let each_its_own =
+        load::throughput(SPREAD, CALLS, |caller, rounds| calls_of(&spread[caller], rounds)).await?;
     figures.add("local_call_spread_64", "calls/s", each_its_own);
 
-    let lookups = {
+    let lookups = load::throughput(64, CALLS, |_, rounds| {
         let node = node.clone();
-        load::throughput(64, CALLS, move |_| {
-            let node = node.clone();
-            async move { Ok(node.actor::<Counter>("held").add(1).await.map(drop)?) }
-        })
-        .await?
-    };
-    figures.add("local_call_lookup_64", "calls/s", lookups);
+        async move {
+            for _ in 0..rounds {
+                node.actor::<Counter>("held").add(1).await?;
+            }
+            Ok(())
+        }
+    });
+    figures.add("local_call_lookup_64", "calls/s", lookups.await?);
 
     const ACTORS: usize = 300_000;
     let next = Arc::new(AtomicU64::new(0));
-    let activations = {
-        let node = node.clone();
-        load::throughput(64, ACTORS, move |_| {
-            let (node, id) = (node.clone(), next.fetch_add(1, Ordering::Relaxed));
-            async move { Ok(node.actor::<Counter>(&format!("fresh-{id}")).add(1).await.map(drop)?) }
-        })
-        .await?
-    };
+    let activations = load::throughput(64, ACTORS, |_, rounds| {
+        let (node, next) = (node.clone(), Arc::clone(&next));
+        async move {
+            for _ in 0..rounds {
+                let id = next.fetch_add(1, Ordering::Relaxed);
+                node.actor::<Counter>(&format!("fresh-{id}")).add(1).await?;
+            }
+            Ok(())
+        }
+    });
+    let activations = activations.await?;
     figures.add("activations", "actors/s", activations);
     node.shutdown().await;
     Ok(())
@@ -122,12 +120,14 @@ async fn channels(callers: usize, calls: usize) -> Result<f64> {
             let _ = caller.send(value);
         }
     });
-    let done = load::throughput(callers, calls, move |_| {
+    let done = load::throughput(callers, calls, |_, rounds| {
         let sender = sender.clone();
         async move {
-            let (caller, answer) = oneshot::channel();
-            sender.send((1, caller)).await?;
-            answer.await?;
+            for _ in 0..rounds {
+                let (caller, answer) = oneshot::channel();
+                sender.send((1, caller)).await?;
+                answer.await?;
+            }
             Ok(())
         }
     });

@@ -25,9 +25,14 @@ impl Message<Add> for Counter {
 
 pub(crate) async fn measure() -> Result<()> {
     let counter = Counter::spawn(Counter::default());
-    let rate = load::throughput(CALLERS, CALLS, move |_| {
+    let rate = load::throughput(CALLERS, CALLS, |_, rounds| {
         let counter = counter.clone();
-        async move { counter.ask(Add(1)).await.map(drop).map_err(|error| anyhow!("{error}")) }
+        async move {
+            for _ in 0..rounds {
+                counter.ask(Add(1)).await.map_err(|error| anyhow!("{error}"))?;
+            }
+            Ok(())
+        }
     });
     println!("peer_kameo_local_64={} calls/s", rate.await?);
     Ok(())

@@ -33,9 +33,14 @@ impl Actor for Counter {
 
 pub(crate) async fn measure() -> Result<()> {
     let (counter, _ended) = Actor::spawn(None, Counter, ()).await?;
-    let rate = load::throughput(CALLERS, CALLS, move |_| {
+    let rate = load::throughput(CALLERS, CALLS, |_, rounds| {
         let counter = counter.clone();
-        async move { Ok(ractor::call!(counter, |reply| Order::Add(1, reply)).map(drop)?) }
+        async move {
+            for _ in 0..rounds {
+                ractor::call!(counter, |reply| Order::Add(1, reply))?;
+            }
+            Ok(())
+        }
     });
     println!("peer_ractor_local_64={} calls/s", rate.await?);
     Ok(())

@@ -347,6 +347,7 @@ impl Engine {
     /// A peer is believed dead: shards that it leads must not sleep on.
     pub(super) fn peer_gone(&mut self, now: Instant, peer: NodeId, out: &mut Vec<Effect>) {
         self.lost(now, peer, &[], out);
+        self.give_up_handing_to(now, peer);
         for (shard, group) in &mut self.groups {
             let status = group.replica.status();
             if status.leader == Some(peer) || group.config.members.iter().any(|member| member.node == peer) {

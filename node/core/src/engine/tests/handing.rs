@@ -57,14 +57,24 @@ fn a_shard_that_nobody_takes_over_is_served_again() {
     assert_eq!(world.leader(), None);
     world.take(0);
     assert_eq!(world.submit(10_000), []);
-    world.pass(2_900);
+    world.pass(500);
     assert_eq!((world.leader(), world.leads(0)), (None, true));
-    world.pass(200);
-    assert_eq!(world.leader(), Some(0));
+    world.pass(300);
+    assert_eq!(world.leader(), Some(0), "an election timeout is long enough");
     assert_eq!(world.take(0), delivered());
     let mut scribe = world.scribe(0, "a");
     let step = world.commit(0, &mut scribe, b"1");
     assert_eq!(*step.lock(), [Ok(())]);
+}
+
+#[test]
+fn a_shard_that_is_handed_over_to_a_node_which_dies_is_served_at_once() {
+    let mut world = World::three();
+    world.cut.insert((0, 1));
+    world.feed(0, [want_other()]);
+    assert_eq!(world.leader(), None);
+    world.feed(0, [Event::Gone(OTHER)]);
+    assert_eq!(world.leader(), Some(0));
 }
 
 #[test]
