@@ -91,6 +91,11 @@ impl Lease {
         }
     }
 
+    /// Whether a follower has answered a round that was sent within the time of one promise.
+    pub(super) fn is_answered_by(&self, now: Instant, replica: ReplicaId) -> bool {
+        self.answered.get(&replica).is_some_and(|sent| now - *sent < self.span)
+    }
+
     /// Nothing that was sent so far counts for a lease any more.
     pub(super) fn give_up(&mut self) {
         self.sent.clear();

@@ -138,14 +138,29 @@ impl Replica {
         self.config.voters().filter(able)
     }
 
-    /// Hands leadership to the voter that has the most.
+    /// Hands leadership to the voter that has the most, and rather to one that answers.
     fn hand_to_best(&mut self) {
         let matched = |replica: ReplicaId| self.raw.raft.prs().get(replica.0).map_or(0, |it| it.matched);
-        let best =
-            self.heirs().max_by_key(|member| (matched(member.replica), member.replica)).map(|it| it.node);
+        let answers = |replica: ReplicaId| self.lease.is_answered_by(self.now, replica);
+        let rank = |it: &&super::Member| (answers(it.replica), matched(it.replica), it.replica);
+        let best = self.heirs().max_by_key(rank).map(|it| it.node);
         if let Some(node) = best {
             self.transfer(self.now, node).expect("a leader may hand over to a voter");
         }
+    }
+
+    /// Whether another voter answers this leader: as long as it does not, a transfer to it would leave the shard without a
+    /// leader for a while, and fail. One that sleeps is woken, and may answer soon.
+    pub fn is_answered_by(&mut self, now: Instant, node: NodeId) -> bool {
+        self.see(now);
+        let Some(replica) = self.heirs().find(|member| member.node == node).map(|it| it.replica) else {
+            return false;
+        };
+        let answers = self.leads() && self.lease.is_answered_by(self.now, replica);
+        if !answers && self.leads() {
+            self.wake(now);
+        }
+        answers
     }
 
     /// Hands leadership to another voter. The lease ends at once, whatever becomes of it; if nothing does within an

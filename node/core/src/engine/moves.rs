@@ -59,9 +59,11 @@ impl Engine {
                 }
             }
         }
-        let votes = group.config.voters().any(|voter| voter.node == wanted.leader);
-        if wanted.leader != self.me && votes && !group.config.joint {
-            return self.hand_over(now, shard, wanted.leader, out);
+        if wanted.leader != self.me
+            && !group.config.joint
+            && let Some(heir) = group.heir(now, self.me, &wanted)
+        {
+            return self.hand_over(now, shard, heir, out);
         }
         if group.is_where(&wanted.voters) {
             group.wanted = None;
@@ -87,6 +89,14 @@ impl Engine {
 }
 
 impl Group {
+    /// Who can take the leadership over now: who should, if it answers; else anybody that stays, if this node should not.
+    /// A shard whose leader hands it to a node that it does not reach is served by nobody until that has failed.
+    fn heir(&mut self, now: Instant, me: NodeId, wanted: &Wanted) -> Option<NodeId> {
+        let Wanted { voters, leader } = wanted;
+        let others = voters.iter().filter(|node| **node != me && !voters.contains(&me));
+        std::iter::once(leader).chain(others).copied().find(|node| self.replica.is_answered_by(now, *node))
+    }
+
     /// Whether these are its only members, and all of them vote.
     fn is_where(&self, voters: &[NodeId]) -> bool {
         let mut members: Vec<NodeId> = self.config.members.iter().map(|member| member.node).collect();

@@ -78,6 +78,32 @@ fn a_shard_that_is_handed_over_to_a_node_which_dies_is_served_at_once() {
 }
 
 #[test]
+fn a_shard_is_not_handed_to_a_node_that_does_not_answer() {
+    let mut world = World::three();
+    world.cut.extend([(0, 1), (1, 0)]);
+    world.pass(1_000);
+    world.feed(0, [want_other()]);
+    assert_eq!(world.leader(), Some(0), "it is served all the time");
+    world.take(0);
+    assert_eq!(world.submit(10_000), delivered());
+    world.pass(2_000);
+    assert_eq!(world.leader(), Some(0));
+    world.cut.clear();
+    world.pass(1_000);
+    assert_eq!(world.leader(), Some(1), "it is handed over once the other one answers");
+}
+
+#[test]
+fn who_must_go_hands_a_shard_to_somebody_who_answers() {
+    let mut world = World::three();
+    world.cut.extend([(0, 1), (1, 0)]);
+    world.pass(1_000);
+    world.feed(0, [Event::Want { shard: ZERO, voters: vec![OTHER, THIRD], leader: OTHER }]);
+    world.pass(1_000);
+    assert_eq!(world.leader(), Some(2));
+}
+
+#[test]
 fn a_shard_is_not_served_again_before_its_actors_have_left_memory() {
     let mut world = World::three();
     world.evicts = false;
