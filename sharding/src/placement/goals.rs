@@ -1,6 +1,6 @@
 //! Where each shard should go from where it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gritmesh_runtime::{Instant, NodeId, ShardId};
 
@@ -193,13 +193,17 @@ impl Placement {
         }
     }
 
-    /// Everybody who may keep something: who lives and who may be back in a moment.
+    /// Everybody who may keep something: who lives, and who keeps something and may be back in a moment. Nobody waits for
+    /// others: a peer may have made them up, and then nodes would not agree on whom they wait for.
     fn ring_members(&self, now: Instant) -> impl Iterator<Item = RingMember> + '_ {
+        let shards = self.table.iter().flat_map(|table| table.shards());
+        let keepers: BTreeSet<NodeId> = shards.flat_map(|shard| shard.replicas.iter().copied()).collect();
         let counted = self.candidates.values().filter(move |candidate| {
-            matches!(
-                self.standing(now, &candidate.node),
-                Standing::Alive | Standing::Awaited | Standing::Draining
-            )
+            match self.standing(now, &candidate.node) {
+                Standing::Alive | Standing::Draining => true,
+                Standing::Awaited => keepers.contains(&candidate.node),
+                Standing::Lost | Standing::Left => false,
+            }
         });
         counted.map(|candidate| {
             let gives_all_away = candidate.node == self.me && self.drain != Drain::No;

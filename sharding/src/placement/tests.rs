@@ -255,6 +255,23 @@ fn who_died_and_was_then_forgotten_by_the_view_did_not_leave() {
 }
 
 #[test]
+fn nobody_waits_for_the_dead_that_keep_nothing() {
+    let mut fixture = Fixture::leading(1, &[1], &[1]);
+    let mut members: Vec<Candidate> = (100..130).map(dead).collect();
+    members.insert(0, candidate(1));
+    fixture.handle(Event::Candidates(members));
+    assert!(fixture.machine.is_settled(), "a peer made them up");
+    // One that keeps something is waited for.
+    let mut fixture = Fixture::leading(1, &[1, 2, 3], &[1, 2, 3]);
+    fixture.after(1_000);
+    fixture.handle(Event::Candidates(vec![candidate(1), candidate(2), dead(3), candidate(4)]));
+    assert!(fixture.after(20_000).iter().all(|effect| match effect {
+        Effect::Want { voters, .. } => voters.contains(&node(3)),
+        _ => true,
+    }));
+}
+
+#[test]
 fn nobody_who_is_dead_becomes_a_voter() {
     let mut fixture = Fixture::leading(1, &[1], &[1, 2, 3]);
     fixture.handle(Event::Candidates(vec![candidate(1), candidate(2), dead(3)]));
