@@ -72,6 +72,9 @@ pub struct Options {
     pub summary_period: Duration,
     /// Shards that this node moves at the same time.
     pub moves_at_once: usize,
+    /// A bug to have on purpose, for tests of the checkers: leaders let others say what they like about their shards.
+    #[doc(hidden)]
+    pub never_contradicts: bool,
 }
 
 impl Default for Options {
@@ -82,6 +85,7 @@ impl Default for Options {
             replace_after: Duration::from_secs(30),
             summary_period: Duration::from_secs(2),
             moves_at_once: MOVES_AT_ONCE,
+            never_contradicts: false,
         }
     }
 }

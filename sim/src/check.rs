@@ -3,11 +3,13 @@
 mod acknowledged_kept;
 mod answered_once;
 mod ends_by_deadline;
+mod lies_forgotten;
 mod linearizable;
 mod minority_refuses;
 mod money_kept;
 mod not_delivered_not_run;
 mod nothing_early;
+mod one_cluster;
 mod one_history;
 mod reached_is_served;
 mod reminders_kept;
@@ -34,11 +36,13 @@ pub(crate) fn all(history: &History, found: Found<'_>) {
         acknowledged_kept::check,
         answered_once::check,
         ends_by_deadline::check,
+        lies_forgotten::check,
         linearizable::check,
         minority_refuses::check,
         money_kept::check,
         not_delivered_not_run::check,
         nothing_early::check,
+        one_cluster::check,
         one_history::check,
         reached_is_served::check,
         reminders_kept::check,
@@ -59,5 +63,5 @@ pub(crate) fn all(history: &History, found: Found<'_>) {
 
 /// Whether an invariant says that something must happen in the end, rather than that something must never happen.
 pub(crate) const fn is_liveness(code: &str) -> bool {
-    matches!(code.as_bytes(), b"views_converge" | b"serves_again" | b"reached_is_served")
+    matches!(code.as_bytes(), b"views_converge" | b"serves_again" | b"reached_is_served" | b"lies_forgotten")
 }

@@ -37,6 +37,10 @@ pub struct History {
     pub cuts: Vec<Cut>,
     /// Pairs of nodes that were cut off from each other while nothing else was wrong.
     pub pair_cuts: Vec<PairCut>,
+    /// When a node had lied while nothing else was wrong.
+    pub lies: Vec<Lies>,
+    /// The clusters that nodes said to be members of, each with who said so first.
+    pub clusters: Vec<(Instant, NodeIndex, String)>,
     /// Steps of durable actors that were found on disks.
     pub steps: Vec<StepSeen>,
     /// Transfers whose receiver has panicked, which each does once.
@@ -133,6 +137,19 @@ pub struct PairCut {
     pub nodes: [NodeIndex; 2],
 }
 
+/// One node lied while nothing else was wrong, and then no more.
+#[derive(Clone, Debug)]
+pub struct Lies {
+    /// Who.
+    pub liar: NodeIndex,
+    /// When it said the last lie.
+    pub ended: Instant,
+    /// From when on everything has to be served again.
+    pub served_from: Instant,
+    /// What was still wrong then.
+    pub wrong: Option<String>,
+}
+
 impl History {
     /// An empty history of a cluster.
     pub fn new(nodes: u16) -> Self {
@@ -147,6 +164,8 @@ impl History {
             witnessed: Vec::new(),
             cuts: Vec::new(),
             pair_cuts: Vec::new(),
+            lies: Vec::new(),
+            clusters: Vec::new(),
             steps: Vec::new(),
             seen_before: BTreeSet::new(),
             bits_flip: false,

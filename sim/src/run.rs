@@ -2,11 +2,13 @@
 //!
 //! *Safety phase*: the plan of faults takes its course, while clients call actors through every node. Nothing
 //! wrong may happen, but calls may fail. *Partial partition*, in some runs: one pair of nodes is cut and nothing else is
-//! wrong; calls must not fail. *Liveness phase*: all faults end; the nodes must find each other again, and
-//! every call must succeed.
+//! wrong; calls must not fail. *Lies*, in some runs: one node lies, and then no more; soon calls must not fail. *Liveness
+//! phase*: all faults end; the nodes must find each other again, and every call must succeed.
 
 mod cuts;
+mod describe;
 mod disks;
+mod lies;
 mod load;
 mod partial;
 mod phases;
@@ -24,7 +26,7 @@ pub use report::{Report, Verdict};
 
 use crate::check;
 use crate::cluster::Sim;
-use crate::faults::Plan;
+use crate::faults::{Plan, SEED_NAME};
 use crate::history::History;
 use crate::options::TraceOptions;
 use crate::workload;
@@ -118,7 +120,9 @@ pub fn run(options: RunOptions) -> Report {
         sabotage,
         ..NodeOptions::default()
     };
+    let named = plan.classes.names.then_some(SEED_NAME);
     let mut sim = Sim::from_seed(parse_seed(&options.seed).child("world"))
+        .named(named)
         .nodes(options.nodes)
         .world(plan.options(options.trace))
         .node_options(node_options)
@@ -129,6 +133,7 @@ pub fn run(options: RunOptions) -> Report {
     let recovered = phases.recovery();
     if recovered {
         phases.partial_partition(&plan, &parse_seed(&options.seed).child("cut pair"));
+        phases.lies(&plan, &parse_seed(&options.seed).child("liar"));
         phases.liveness();
     }
     check::all(&history.lock(), &mut |code, at, detail| {

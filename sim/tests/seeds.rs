@@ -94,6 +94,16 @@ fn a_pair_that_is_cut_and_helped_by_nobody_is_caught() {
 }
 
 #[test]
+fn a_lie_that_nobody_contradicts_is_caught() {
+    caught_by(Sabotage::NeverContradict, "lies_forgotten");
+}
+
+#[test]
+fn a_name_that_each_node_takes_for_its_own_is_caught() {
+    caught_by(Sabotage::TakeNameForOwn, "one_cluster");
+}
+
+#[test]
 fn a_forgotten_cursor_is_caught() {
     caught_by(Sabotage::ForgetCursor, "money_kept");
 }

@@ -46,7 +46,7 @@ use crate::inbound::Inbound;
 use crate::latch::Latch;
 use crate::leases::Leases;
 use crate::metrics::Metrics;
-use crate::options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError};
+use crate::options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, Sabotage, StartError};
 use crate::outages::Outages;
 use crate::records::Remembered;
 use crate::requests::Asked;
@@ -139,7 +139,10 @@ impl Node {
                 own_addresses: options.own_addresses.clone(),
             },
             membership_options: options.membership.clone(),
-            sharding_options: options.sharding.clone(),
+            sharding_options: sharding::Options {
+                never_contradicts: options.sabotage == Sabotage::NeverContradict,
+                ..options.sharding.clone()
+            },
             shards: options.shards,
             engines: options.engines,
             table: remembered.table,

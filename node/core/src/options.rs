@@ -91,6 +91,10 @@ pub enum Sabotage {
     KeepLostReplicas,
     /// Calls to a node that does not answer this one are not sent over others.
     NeverRelay,
+    /// Whoever leads a shard lets others say what they like about it.
+    NeverContradict,
+    /// A name that stands for this node among others is taken for its own.
+    TakeNameForOwn,
 }
 
 impl Default for NodeOptions {

@@ -193,6 +193,9 @@ impl Placement {
             open.iter().filter(|(_, dispute)| dispute.due <= now).map(|(shard, _)| *shard).collect();
         for shard in due {
             let Some(dispute) = self.disputes.open.remove(&shard) else { continue };
+            if self.options.never_contradicts {
+                continue;
+            }
             let known = self.table.as_ref().and_then(|table| table.shard(shard)).map(Shard::descriptor);
             if known.is_some_and(|known| known.leader == Some(self.me) && known.rank() > dispute.word.rank())
             {

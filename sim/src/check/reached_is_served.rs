@@ -36,7 +36,7 @@ pub(crate) fn check(history: &History, found: Found<'_>) {
 }
 
 /// How a call ended that was not served.
-fn refusal(end: &End) -> Option<FailureCode> {
+pub(super) fn refusal(end: &End) -> Option<FailureCode> {
     use FailureCode::{NoQuorum, NotDelivered, Overloaded, Unknown};
     end.outcome.err().filter(|code| matches!(code, NotDelivered | Unknown | NoQuorum | Overloaded))
 }

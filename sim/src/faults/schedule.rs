@@ -37,7 +37,7 @@ pub(super) fn draw(
     if nodes == 0 || micros == 0 {
         return schedule;
     }
-    let kinds: [(bool, &str, Drawer); 10] = [
+    let kinds: [(bool, &str, Drawer); 12] = [
         (classes.partitions || classes.one_way_partitions, "partitions", draw_partitions),
         (classes.crashes, "crashes", draw_crashes),
         (classes.stalls, "stalls", draw_stalls),
@@ -48,6 +48,8 @@ pub(super) fn draw(
         (classes.flipped_bits, "flipped bits", draw_flipped_bits),
         (classes.cut_pairs, "cut pairs", draw_cut_pairs),
         (classes.great_clock_jumps, "great clock jumps", draw_great_clock_jumps),
+        (classes.lies, "lies", draw_lies),
+        (classes.names, "names", draw_names),
     ];
     for (is_on, label, drawer) in kinds {
         if is_on {
@@ -235,4 +237,31 @@ fn draw_flipped_bits(draw: &mut Draw<'_>) {
             draw.plan(reboot, Intervention::Reboot(node));
         }
     }
+}
+
+/// One liar in a run: two could vouch for each other.
+fn draw_lies(draw: &mut Draw<'_>) {
+    let node = draw.node();
+    for span in draw.spans(Duration::from_secs(10)) {
+        let per_million = 10_000 << draw.rng.below(6);
+        draw.plan(span.start, Intervention::Lie { node, per_million });
+        draw.plan(span.end, Intervention::Lie { node, per_million: 0 });
+    }
+}
+
+/// A name that can be resolved late, and shows one node after another. It never shows less: a name that shows other nodes
+/// than those that have founded behind it cannot tell of their cluster.
+fn draw_names(draw: &mut Draw<'_>) {
+    let mut all: Vec<NodeIndex> = (0..draw.nodes).map(NodeIndex).collect();
+    draw.rng.shuffle(&mut all);
+    let mut at = draw.rng.below(draw.micros / 4 + 1);
+    let mut shown = 0;
+    while shown < all.len() && at < draw.micros {
+        shown += 1 + draw.rng.below((all.len() - shown) as u64) as usize;
+        let mut nodes = all[..shown].to_vec();
+        draw.rng.shuffle(&mut nodes);
+        draw.plan(at, Intervention::Name(nodes));
+        at += draw.rng.below(draw.micros / 4 + 1);
+    }
+    draw.plan(draw.micros, Intervention::Name(all));
 }

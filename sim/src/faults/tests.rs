@@ -42,6 +42,7 @@ fn what_begins_ends_within_the_safety_phase() {
         let (mut down, mut left) = (BTreeSet::new(), BTreeSet::new());
         let (mut stalled, mut partitioned, mut flipping) = (0i32, false, None);
         let (mut flipped, mut cut) = (BTreeSet::new(), BTreeSet::new());
+        let (mut lying, mut liars, mut shown) = (None, BTreeSet::new(), BTreeSet::new());
         let mut last = 0;
         for planned in &plan.schedule {
             assert!(last <= planned.at_micros && planned.at() <= MINUTE);
@@ -66,9 +67,20 @@ fn what_begins_ends_within_the_safety_phase() {
                         "one disk, and late"
                     );
                 }
+                Intervention::Lie { node, per_million: 0 } => assert_eq!(lying.take(), Some(node)),
+                Intervention::Lie { node, .. } => {
+                    assert_eq!(lying.replace(node), None);
+                    liars.insert(node);
+                }
+                Intervention::Name(ref nodes) => {
+                    assert!(shown.iter().all(|node| nodes.contains(node)), "a name never shows less");
+                    shown.extend(nodes.iter().copied());
+                }
                 _ => {}
             }
         }
+        assert!(lying.is_none() && liars.len() <= 1, "one liar, and not for ever");
+        assert_eq!(shown.len(), 5, "in the end the name shows all");
         assert!(down.is_empty() && left.is_empty() && stalled == 0 && !partitioned && flipping.is_none());
         assert!(cut.is_empty());
     }

@@ -45,8 +45,18 @@ impl Phases<'_> {
         let from = self.sim.now();
         self.history.lock().pair_cuts.push(PairCut { from, until: None, nodes: [one, other] });
         self.sim.advance(after);
+        self.call_all(&[one, other]);
+        for cut in &mut self.history.lock().pair_cuts {
+            cut.until = Some(self.sim.now());
+        }
+        self.sim.world_mut().mend_pair(one, other);
+        self.sim.run_until(MENDED_LIMIT, Sim::is_ready);
+    }
+
+    /// Calls every actor through each of these nodes, all at once, and waits until all calls have ended.
+    pub(super) fn call_all(&mut self, through: &[NodeIndex]) {
         let mut calls = Vec::new();
-        for through in [one, other] {
+        for through in through {
             let made = self.at(through.0, |place| {
                 let durable = load::members()
                     .map(|(kind, id)| load::answer_now(place, (kind, &id), None, TIMEOUT))
@@ -59,10 +69,5 @@ impl Phases<'_> {
         let history = self.history.clone();
         let ended = |number: &u64| !history.lock().calls[*number as usize].ends.is_empty();
         self.sim.run_until(2 * TIMEOUT, |_| calls.iter().all(ended));
-        for cut in &mut self.history.lock().pair_cuts {
-            cut.until = Some(self.sim.now());
-        }
-        self.sim.world_mut().mend_pair(one, other);
-        self.sim.run_until(MENDED_LIMIT, Sim::is_ready);
     }
 }

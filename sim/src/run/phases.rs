@@ -8,6 +8,7 @@ use gritmesh_runtime::{Instant, NodeId, Rng, Seed};
 use parking_lot::Mutex;
 
 use super::cuts::{self, Voters};
+use super::describe::describe;
 use super::disks::Disks;
 use super::load::{self, Planned};
 use crate::cluster::Sim;
@@ -146,7 +147,8 @@ impl<'a> Phases<'a> {
         if self.sim.run_until(RECOVERY_LIMIT, Sim::is_ready) {
             return true;
         }
-        self.history.lock().not_recovered = Some((self.sim.now(), describe(self.sim)));
+        let wrong = format!("{RECOVERY_LIMIT:?} after the last fault:{}", describe(self.sim));
+        self.history.lock().not_recovered = Some((self.sim.now(), wrong));
         self.sim.advance(LAST_CALLS);
         false
     }
@@ -196,7 +198,18 @@ impl<'a> Phases<'a> {
     fn look(&mut self) {
         self.disks.look(self.sim, &mut self.history.lock());
         self.voters = cuts::voters(self.sim);
+        self.look_at_clusters();
         self.look_at_actors();
+    }
+
+    fn look_at_clusters(&self) {
+        let clusters = &mut self.history.lock().clusters;
+        for (number, node) in self.sim.running() {
+            let Some(cluster) = node.cluster().map(|cluster| cluster.to_string()) else { continue };
+            if clusters.iter().all(|(_, _, known)| *known != cluster) {
+                clusters.push((self.sim.now(), number, cluster));
+            }
+        }
     }
 
     /// Compares the actors of all nodes, if the nodes have agreed for long enough.
@@ -253,22 +266,4 @@ fn agreement(sim: &Sim) -> Option<Agreement> {
         }
     }
     Some((views, table?))
-}
-
-fn describe(sim: &Sim) -> String {
-    let mut text = format!("{RECOVERY_LIMIT:?} after the last fault:");
-    for number in 0..sim.len() {
-        let Some(node) = sim.node(number) else {
-            text.push_str(&format!(" n{number} does not run;"));
-            continue;
-        };
-        let members = node.view().active().count();
-        text.push_str(&format!(" n{number} sees {members}, waits for {:?};", node.readiness().waits_for));
-        for shard in node.shard_statuses() {
-            if let Some(moving) = shard.moving {
-                text.push_str(&format!(" shard {}: {moving};", shard.shard));
-            }
-        }
-    }
-    text
 }

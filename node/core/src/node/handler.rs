@@ -52,7 +52,11 @@ impl NetworkHandler for Node {
                 node.engines_lost(peer, &unsent);
                 node.control.post(&node, control::Event::Lost { peer, reason });
             }
-            NetworkEvent::Resolved { name, addresses } => {
+            NetworkEvent::Resolved { name, mut addresses } => {
+                let own = node.info.peer_address;
+                if node.options.sabotage == Sabotage::TakeNameForOwn && addresses.contains(&own) {
+                    addresses = vec![own];
+                }
                 node.control.post(&node, control::Event::Resolved { name, addresses });
             }
             NetworkEvent::DialFailed { address, error } => node.dial_failed(address, &error),
