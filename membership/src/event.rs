@@ -57,6 +57,8 @@ pub enum Event<'a> {
     ClusterPersisted,
     /// This node's share of the ring changes; zero drains it.
     SetWeight(u16),
+    /// A member that is down or has left is not to be shown any more. Nothing happens to one that is there.
+    Forget(NodeId),
     /// This node wants to leave. Nothing else is done afterwards.
     Leave,
     /// Something to tell every member.

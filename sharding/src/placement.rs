@@ -174,6 +174,7 @@ impl Placement {
             Event::Summary { from, hash } => self.compare(now, from, hash, out),
             Event::TableFrom { from, table } => self.answer_table(now, from, table, out),
             Event::Drain => self.begin_drain(),
+            Event::Undrain => self.end_drain(),
             Event::Tick => {}
         }
         self.contradict(now, out);
@@ -218,6 +219,14 @@ impl Placement {
     fn begin_drain(&mut self) {
         if self.drain == Drain::No {
             self.drain = Drain::Draining;
+            self.proposal = None;
+            self.review = Review::Now;
+        }
+    }
+
+    fn end_drain(&mut self) {
+        if self.drain != Drain::No {
+            self.drain = Drain::No;
             self.proposal = None;
             self.review = Review::Now;
         }

@@ -149,6 +149,13 @@ impl Membership {
         old.into_iter().for_each(|node| self.forget(node));
     }
 
+    /// An operator knows that a member does not come back. If it does, it is a new one.
+    pub(super) fn on_forget(&mut self, node: NodeId) {
+        if self.view.members.get(&node).is_some_and(|member| !member.state.is_active()) {
+            self.forget(node);
+        }
+    }
+
     fn forget(&mut self, node: NodeId) {
         if let Some(member) = self.known(node) {
             self.swim.forget(member.id().clone());

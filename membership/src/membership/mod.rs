@@ -185,6 +185,7 @@ impl Membership {
             Event::Refused { address, by_us: _, refusal } => self.on_refused(now, address, refusal, out),
             Event::ClusterPersisted => self.on_cluster_persisted(now, out),
             Event::SetWeight(weight) => self.on_set_weight(weight, out),
+            Event::Forget(node) => self.on_forget(node),
             Event::Leave => self.on_leave(now, out),
             Event::Broadcast(broadcast) => {
                 let known = self.swim.broadcast(broadcast.key, broadcast.version, broadcast.bytes);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use gritmesh_runtime::{NodeId, Seed};
 
-use crate::MemberState;
-use crate::testing::world::{World, millis};
+use crate::testing::world::{Node, World, millis};
+use crate::{Event, MemberState};
 
 fn describe(name: &str, mut took: Vec<Duration>) -> Duration {
     took.sort_unstable();
@@ -185,6 +185,30 @@ fn a_pair_that_is_cut_is_reached_over_others_and_nobody_dies() {
         world.run_until(Duration::from_secs(10), none);
     }
     describe("a cut pair known to both", took);
+}
+
+/// Four of five are told to forget the dead one, the last one is not: it still shows it, and nobody else does again.
+#[test]
+fn a_forgotten_member_stays_forgotten_until_it_comes_back() {
+    let mut world = World::settled(17, 5);
+    let forget = |world: &mut World, number| world.handle(World::id(number), Event::Forget(World::id(5)));
+    let shown = |world: &World| {
+        let shows = |node: &&Node| node.running && node.machine.view().members.contains_key(&World::id(5));
+        world.nodes.values().filter(shows).count()
+    };
+    (1..=4).for_each(|number| forget(&mut world, number));
+    assert_eq!(shown(&world), 5, "nobody forgets one that is there");
+    world.kill(5, false);
+    world.run_until(Duration::from_secs(3), |world| world.all_see(5, MemberState::Down));
+    (1..=3).for_each(|number| forget(&mut world, number));
+    world.start(6, &[4]);
+    world.run(Duration::from_secs(120));
+    assert_eq!(shown(&world), 1, "only the one that was not told shows it");
+    forget(&mut world, 4);
+    world.run(Duration::from_secs(120));
+    assert_eq!(shown(&world), 0);
+    world.restart(5);
+    world.run_until(Duration::from_secs(5), |world| world.agree(6));
 }
 
 #[test]

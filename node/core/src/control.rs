@@ -352,6 +352,11 @@ impl Machine for Control {
                 self.tell_membership(now, membership::Event::SetWeight(0));
                 self.tell_placement(now, sharding::Event::Drain);
             }
+            Event::Undrain { weight } => {
+                self.tell_membership(now, membership::Event::SetWeight(weight));
+                self.tell_placement(now, sharding::Event::Undrain);
+            }
+            Event::Forget(node) => self.tell_membership(now, membership::Event::Forget(node)),
             Event::Leave => self.tell_membership(now, membership::Event::Leave),
         }
         self.settle(now, out);

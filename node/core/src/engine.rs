@@ -305,7 +305,7 @@ impl Machine for Engine {
                 self.times_go_on(now, unix);
                 self.forget_answers(now, unix);
             }
-            Event::Draining => self.draining = true,
+            Event::Draining(is) => self.draining = is,
             Event::Stop => self.stop(out),
             Event::Tick => self.tick_all(now, out),
         }

@@ -52,6 +52,7 @@ pub use options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError, engine
 pub use records::{RecordError, Remembered, incarnation, owner, remembered};
 pub use requests::{NodeAnswer, NodeRefusal, NodeRequest, NodeRequestError};
 pub use status::{
-    ActorStatus, ClusterStatus, DeadLetterStatus, HistoryStatus, LetterStatus, Location, MessageStatus,
-    NodeReport, NodeStatus, PausedStatus, Readiness, ShardState, ShardStatus, StateStatus, StepStatus,
+    ActorStatus, ClusterStatus, DeadLetterStatus, DrainState, HistoryStatus, LetterStatus, Location,
+    MessageStatus, NodeReport, NodeStatus, PausedStatus, Readiness, ShardState, ShardStatus, StateStatus,
+    StepStatus,
 };

@@ -3,9 +3,11 @@
 mod bulk;
 mod counts;
 mod dead_letters;
+mod drain;
 mod durable;
 mod handler;
 mod host;
+mod orders;
 mod outbound;
 mod perform;
 mod report;
@@ -85,10 +87,9 @@ pub struct Node {
     /// Whose replicas the disk holds, if that is another node: this one has lost its key.
     former: Option<NodeId>,
     pub(crate) metrics: Metrics,
-    drained: Latch<()>,
+    drain: drain::Drain,
     left: Latch<()>,
     fatal: Latch<String>,
-    draining: Latch<()>,
     steady: Arc<SteadyClock>,
     /// Whether the disk was full when it was last looked at.
     disk_full: AtomicBool,
@@ -178,10 +179,9 @@ impl Node {
             detours_warned: Mutex::default(),
             former,
             metrics: Metrics::new(),
-            drained: Latch::new(),
+            drain: drain::Drain::default(),
             left: Latch::new(),
             fatal: Latch::new(),
-            draining: Latch::new(),
             steady,
             disk_full: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

@@ -55,7 +55,17 @@ pub enum NodeRequest {
         actor: String,
     },
     /// To hand over everything that it serves. Answered by [`NodeAnswer::Done`] as soon as it has begun.
-    Drain,
+    Drain {
+        /// Even if no other node can take over.
+        forced: bool,
+    },
+    /// To take part again after a drain. Answered by [`NodeAnswer::Done`].
+    Undrain,
+    /// Not to show a member any more that is down or has left. Answered by [`NodeAnswer::Done`].
+    Forget {
+        /// The member.
+        node: NodeId,
+    },
 }
 
 /// What a node answers.
@@ -85,9 +95,21 @@ pub enum NodeRefusal {
         /// Who refuses.
         node: NodeId,
     },
+    /// It is about to stop, and does not take part again.
+    #[error("it is about to stop")]
+    Stopping,
     /// It answers as many requests as it may.
     #[error("it answers {ANSWERING_MAX} requests of other nodes already; try again")]
     Busy,
+    /// It is the last node that can serve.
+    #[error("no other node could take over from it")]
+    LastNode,
+    /// The member that is to be forgotten is there.
+    #[error("it sees node {name}, and only members that are down or have left are forgotten")]
+    Alive {
+        /// That member's name.
+        name: String,
+    },
     /// Something in the request cannot be understood.
     #[error("it does not understand the request: {detail}")]
     Malformed {

@@ -44,10 +44,23 @@ pub struct NodeStatus {
     pub weight: u16,
     /// How many shards it leads.
     pub shards: usize,
+    /// How far it is with handing over what it serves; absent if it was not told to, or does not say.
+    #[serde(default)]
+    pub drain: Option<DrainState>,
     /// The actor types it hosts; absent if not known yet.
     pub types: Option<Vec<String>>,
     /// Whether this is the node that answers.
     pub this_node: bool,
+}
+
+/// How far a node is with handing over what it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrainState {
+    /// It has shards left.
+    Draining,
+    /// It has none, and can be stopped.
+    Drained,
 }
 
 /// What a node says of itself, first hand.
@@ -63,12 +76,34 @@ pub struct NodeReport {
     pub readiness: Readiness,
     /// Whether it was told to hand over what it serves.
     pub draining: bool,
+    /// Whether it has, and keeps no shard any more.
+    pub drained: bool,
+    /// How many other nodes could take over from it.
+    pub heirs: u32,
     /// How many shards it leads.
     pub shards_led: u32,
     /// How many shards it has a replica of.
     pub replicas: u32,
     /// How many actors it has in memory.
     pub actors: u64,
+}
+
+impl NodeStatus {
+    /// Whether it is to be asked if it drains.
+    pub(crate) fn may_drain(&self) -> bool {
+        self.state == "alive" && self.weight == 0 && !self.this_node
+    }
+}
+
+impl NodeReport {
+    /// How far it is with a drain.
+    pub const fn drain(&self) -> Option<DrainState> {
+        match (self.draining, self.drained) {
+            (false, _) => None,
+            (true, false) => Some(DrainState::Draining),
+            (true, true) => Some(DrainState::Drained),
+        }
+    }
 }
 
 /// Whether a node may be sent work.

@@ -49,6 +49,13 @@ impl Refusal {
         )
     }
 
+    /// One after which the same may be asked again.
+    pub(crate) fn retryable(code: &str, detail: impl Into<String>) -> Self {
+        let mut refusal = Self::new(code, detail);
+        refusal.0["retryable"] = true.into();
+        refusal
+    }
+
     pub(crate) fn code(&self) -> &str {
         self.0["code"].as_str().unwrap_or("unknown")
     }

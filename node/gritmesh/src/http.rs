@@ -124,6 +124,8 @@ fn router(setup: Setup) -> (Router, Shared) {
         .route("/v1/actors/{type}/{id}/letters/drop", post(letters::give_up))
         .route("/v1/node", get(node::report))
         .route("/v1/node/drain", post(node::drain))
+        .route("/v1/node/undrain", post(node::undrain))
+        .route("/v1/node/forget", post(node::forget))
         .route("/v1/node/dead-letters", get(letters::dead))
         .route(health::LIVE, get(health::live))
         .route(health::READY, get(health::ready))

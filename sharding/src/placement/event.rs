@@ -55,6 +55,8 @@ pub enum Event {
     },
     /// This node is about to leave: give everything away.
     Drain,
+    /// This node stays after all.
+    Undrain,
     /// [`next_deadline`](super::Placement::next_deadline) has come.
     Tick,
 }

@@ -335,6 +335,19 @@ fn draining_gives_everything_away_and_ends_when_nothing_is_held() {
 }
 
 #[test]
+fn a_drain_that_is_called_off_gives_nothing_away_and_can_begin_anew() {
+    let mut fixture = Fixture::leading(1, &[1, 2, 3], &[1, 2, 3]);
+    fixture.after(10_000);
+    let given = wants(fixture.handle(Event::Drain));
+    assert_eq!(given.len(), SHARDS as usize);
+    let kept = wants(fixture.handle(Event::Undrain));
+    assert!(kept.values().all(|(voters, _)| voters.contains(&1)), "{kept:?}");
+    assert_eq!(kept.len(), SHARDS as usize, "every leader is told that it stays");
+    assert_eq!(fixture.handle(Event::Undrain), []);
+    assert_eq!(wants(fixture.handle(Event::Drain)), given);
+}
+
+#[test]
 fn draining_ends_at_once_where_nobody_can_take_over() {
     let mut alone = Fixture::leading(1, &[1], &[1]);
     assert_eq!(alone.handle(Event::Drain), [Effect::Drained]);

@@ -18,7 +18,7 @@ fn id(sim: &Sim, node: u16) -> NodeId {
 fn an_order_takes_effect_at_the_node_that_it_names() {
     let mut sim = Sim::new(7).nodes(3).register::<Counter>().start();
     let (asked, second) = (sim.node(0).unwrap().clone(), id(&sim, 1));
-    sim.block_on(async { asked.drain_node(second, TIMEOUT).await }).unwrap().unwrap();
+    sim.block_on(async { asked.drain_node(second, false, TIMEOUT).await }).unwrap().unwrap();
     let drained = |sim: &Sim| sim.node(1).unwrap().report().shards_led == 0;
     assert!(sim.run_until(Duration::from_secs(20), drained));
     let reports: Vec<_> = (0..3)

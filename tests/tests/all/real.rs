@@ -11,6 +11,7 @@ mod command_line;
 mod damage;
 mod demo;
 mod dev;
+mod draining;
 mod durable;
 mod failing;
 mod files;

@@ -62,6 +62,12 @@ pub(crate) enum Event {
     /// One engine has all shards on the disk that it had to found.
     Founded,
     Drain,
+    /// The node stays after all, with this share of the ring.
+    Undrain {
+        weight: u16,
+    },
+    /// A member that is gone is not to be shown any more.
+    Forget(NodeId),
     Leave,
 }
 

@@ -146,8 +146,8 @@ pub(crate) enum Event {
     Early { shard: ShardId, reminder: Arc<PendingReminder>, unix: UnixTime },
     /// The wall clock, told every second.
     WallClock(UnixTime),
-    /// The node is shutting down: nothing that cannot be routed now will wait for it.
-    Draining,
+    /// Whether the node is shutting down: nothing that cannot be routed now waits for it then.
+    Draining(bool),
     /// The node is no more: whoever waits is told so, and whoever comes later.
     Stop,
     /// Time has passed.

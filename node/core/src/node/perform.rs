@@ -173,6 +173,7 @@ impl Perform<Control> for Node {
             Effect::View(view) => {
                 self.show_members(&view);
                 self.view.store(view);
+                self.call_off_last_drain();
             }
             Effect::Routes { routes, mixed } => {
                 let before = self.routes.swap(Some(Arc::clone(&routes)));
@@ -213,7 +214,7 @@ impl Perform<Control> for Node {
                 tracing::error!(reason, "the node must stop");
                 self.fatal.set(reason);
             }
-            Effect::Drained => self.drained.set(()),
+            Effect::Drained => self.drain.end(),
             Effect::Left => self.left.set(()),
         }
     }

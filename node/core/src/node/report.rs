@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use futures::future::join_all;
 use gritmesh_actor::ActivationPhase;
 use gritmesh_membership::Member;
 use gritmesh_runtime::{ActorAddress, NodeId, ShardId};
@@ -43,7 +45,7 @@ impl Node {
         let mut notes = Vec::new();
         if self.stopping.load(Ordering::Relaxed) {
             waits_for.push("nothing: the node is stopping".to_owned());
-        } else if self.draining.is_set() {
+        } else if self.drain.is_begun() {
             waits_for.push("nothing: the node is draining".to_owned());
         }
         if self.cluster().is_none() {
@@ -140,8 +142,24 @@ impl Node {
             weight: info.weight,
             shards: shards.iter().filter(|shard| shard.leader == Some(info.node_id)).count(),
             types: member.types.as_ref().map(|types| types.to_vec()),
+            drain: (info.node_id == self.info.node_id).then(|| self.report().drain()).flatten(),
             this_node: info.node_id == self.info.node_id,
         }
+    }
+
+    /// The same as [`Self::cluster_status`], with how far other nodes are that drain, by their own word: who takes no
+    /// shards may also be set up so.
+    pub async fn cluster_status_asked(&self, timeout: Duration) -> ClusterStatus {
+        let mut status = self.cluster_status();
+        let ask = |member: NodeStatus| async move {
+            let report = match member.node_id.parse() {
+                Ok(node) if member.may_drain() => self.report_of(node, timeout).await.ok(),
+                _ => None,
+            };
+            NodeStatus { drain: report.map_or(member.drain, |report| report.drain()), ..member }
+        };
+        status.members = join_all(status.members.into_iter().map(ask)).await;
+        status
     }
 
     /// What this node says of itself, first hand.
@@ -153,13 +171,17 @@ impl Node {
         let me = self.info.node_id;
         let leads =
             |shard: &&Shard| shard.leader == Some(me) || here.get(&shard.id).is_some_and(|own| own.leads);
+        let shards_led = shards.iter().filter(leads).count() as u32;
+        let replicas = here.len() as u32;
         NodeReport {
             node_id: me.to_string(),
             name: self.info.name.clone(),
             readiness: self.readiness(),
-            draining: self.draining.is_set(),
-            shards_led: shards.iter().filter(leads).count() as u32,
-            replicas: here.len() as u32,
+            draining: self.drain.is_begun(),
+            drained: self.drain.has_ended() && shards_led == 0 && replicas == 0,
+            heirs: self.heirs() as u32,
+            shards_led,
+            replicas,
             actors: self.directory.len() as u64,
         }
     }

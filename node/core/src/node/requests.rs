@@ -60,17 +60,6 @@ impl Node {
         }
     }
 
-    /// Tells a node to hand over everything that it serves. Ends when it has begun.
-    ///
-    /// # Errors
-    /// If it does not answer in time.
-    pub async fn drain_node(&self, node: NodeId, timeout: Duration) -> Result<(), NodeRequestError> {
-        match self.ask_node(node, NodeRequest::Drain, timeout).await? {
-            NodeAnswer::Done => Ok(()),
-            _ => Err(self.unfit(node)),
-        }
-    }
-
     /// Asks one node, this one or another, and waits so long for its answer.
     ///
     /// # Errors
@@ -125,7 +114,7 @@ impl Node {
     }
 
     /// An answer of another kind than the question.
-    fn unfit(&self, node: NodeId) -> NodeRequestError {
+    pub(super) fn unfit(&self, node: NodeId) -> NodeRequestError {
         tracing::warn!(peer = %node.short(), "a node answered something else than it was asked");
         let detail = "its answer does not fit the question".to_owned();
         NodeRequestError::NoAnswer { name: self.name_of(node), detail }
@@ -167,12 +156,9 @@ impl Node {
                     address.map_err(|error| NodeRefusal::Malformed { detail: error.to_string() })?;
                 Ok(NodeAnswer::InMemory(self.directory.get(address.token(), &address).is_some()))
             }
-            NodeRequest::Drain => {
-                let asker = from.map_or_else(|| self.info.name.clone(), |from| self.name_of(from));
-                tracing::info!(asker, "asked to drain");
-                self.begin_drain();
-                Ok(NodeAnswer::Done)
-            }
+            NodeRequest::Drain { forced } => self.obey_drain(from, forced),
+            NodeRequest::Undrain => self.obey_undrain(from),
+            NodeRequest::Forget { node } => self.obey_forget(from, node),
         }
     }
 }

@@ -35,7 +35,7 @@ impl Node {
         Sight {
             me: self.info.node_id,
             waits_for: (!readiness.ready).then(|| readiness.waits_for.join("; ")),
-            going: self.draining.is_set() || self.leaving.load(Ordering::Relaxed),
+            going: self.drain.is_begun() || self.leaving.load(Ordering::Relaxed),
             active: self.view.load().active().map(|(node, _)| *node).collect(),
             shards: shards.iter().map(sight).collect(),
         }

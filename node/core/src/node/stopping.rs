@@ -1,4 +1,4 @@
-//! How a node hands over, leaves and stops.
+//! How a node leaves and stops.
 
 use std::sync::atomic::Ordering;
 
@@ -6,31 +6,9 @@ use super::Node;
 use crate::{control, engine};
 
 impl Node {
-    /// Hands over everything that this node serves, and waits until that is done. New calls are still routed.
-    /// Has no end if no other node can take over; the caller sets the limit.
-    pub async fn drain(&self) {
-        self.begin_drain();
-        self.drained.wait().await;
-    }
-
-    /// Begins to hand over everything that this node serves.
-    pub fn begin_drain(&self) {
-        self.draining.set(());
-        let node = self.this();
-        for engine in &self.engines {
-            engine.post(&node, engine::Event::Draining);
-        }
-        self.control.post(&node, control::Event::Drain);
-    }
-
     /// Says from now on that this node is to be sent no more work, although it still does what it is sent.
     pub fn announce_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether work is better sent to another node, since this one drains or is about to stop.
-    pub fn is_winding_down(&self) -> bool {
-        self.draining.is_set() || self.stopping.load(Ordering::Relaxed)
     }
 
     /// Announces that this node leaves, and waits until that is sent.

@@ -95,6 +95,7 @@ impl Verb {
             | Self::Node(NodeVerb::Ls(asking))
             | Self::Shard(ShardVerb::Ls(asking)) => asking.format,
             Self::Node(NodeVerb::Drain(arguments)) => arguments.asking.format,
+            Self::Node(NodeVerb::Undrain(arguments) | NodeVerb::Forget(arguments)) => arguments.asking.format,
             Self::Shard(ShardVerb::Where(arguments)) => arguments.asking.format,
             Self::Actor(verb) => verb.format(),
             Self::Config(ConfigVerb::Check(arguments)) => arguments.format,
@@ -128,8 +129,16 @@ pub(super) enum NodeVerb {
     #[command(after_help = "Examples:\n  gritmesh node ls\n  gritmesh node ls -o json")]
     Ls(Asking),
     /// Let a node hand over its shards, so that it can be stopped
-    #[command(after_help = "Examples:\n  gritmesh node drain node-2\n  gritmesh node drain 3f9a12c4 --wait")]
+    #[command(
+        after_help = "Examples:\n  gritmesh node drain node-2\n  gritmesh node drain 3f9a12c4 --wait --timeout 2m"
+    )]
     Drain(DrainArguments),
+    /// Let a node take part again that was drained
+    #[command(after_help = "Examples:\n  gritmesh node undrain node-2")]
+    Undrain(TargetArguments),
+    /// Let all nodes forget one that is down or has left, and does not come back
+    #[command(after_help = "Examples:\n  gritmesh node forget node-2\n  gritmesh node forget 3f9a12c4")]
+    Forget(TargetArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -369,6 +378,20 @@ pub(super) struct DrainArguments {
     /// Wait until it has handed over everything, and show how far it is
     #[arg(long)]
     pub(super) wait: bool,
+    /// Wait for so long at most; the node goes on by itself
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "wait")]
+    pub(super) timeout: Option<Duration>,
+    /// Drain it even if no other node could take over
+    #[arg(long)]
+    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TargetArguments {
+    /// The node: its name, or the beginning of its id
+    pub(super) target: String,
     #[command(flatten)]
     pub(super) asking: Asking,
 }

@@ -1,6 +1,6 @@
 //! What is shown of the cluster: members and shards.
 
-use gritmesh_core::{ClusterStatus, Location, NodeStatus, ShardState, ShardStatus};
+use gritmesh_core::{ClusterStatus, DrainState, Location, NodeStatus, ShardState, ShardStatus};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ fn print_members(members: &[NodeStatus], output: &Output) {
         [
             format!("{}{}", member.name, if member.this_node { " *" } else { "" }),
             short(&member.node_id),
-            member.state.clone(),
+            state(member),
             member.peer_address.clone(),
             member.http_address.clone().unwrap_or_else(|| "-".into()),
             cell(&Value::from(member.zone.as_str())),
@@ -64,6 +64,15 @@ fn print_members(members: &[NodeStatus], output: &Output) {
     sorted.sort_by(|a, b| (&a.name, &a.node_id).cmp(&(&b.name, &b.node_id)));
     let rows = sorted.into_iter().map(row).collect();
     output.table(["name", "id", "state", "peers", "http", "zone", "weight", "shards"], rows);
+}
+
+/// Whether it is there, or, if it is, how far it is with a drain.
+fn state(member: &NodeStatus) -> String {
+    match member.drain.filter(|_| member.state == "alive") {
+        Some(DrainState::Draining) => "draining".to_owned(),
+        Some(DrainState::Drained) => "drained".to_owned(),
+        None => member.state.clone(),
+    }
 }
 
 pub(super) fn shards(asking: &Asking, output: &Output) -> Result<(), Failed> {

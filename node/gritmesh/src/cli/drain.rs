@@ -1,59 +1,101 @@
-//! `node drain`: a node hands over what it serves.
+//! `node drain`, `node undrain`, `node forget`: orders about one node.
 //!
 //! Any node is asked, and passes the order on by the peers to the node that it names: an HTTP address does not say who
 //! answers there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gritmesh_core::{ClusterStatus, NodeReport, NodeStatus};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::arguments::DrainArguments;
+use super::arguments::{DrainArguments, TargetArguments};
 use super::cluster::{is_up, read};
 use super::output::{Failed, Output};
+use super::printable::one_row;
 use crate::ask::{Ask, Refusal};
 
 /// How often the node is asked how far it is.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
 
-pub(super) fn run(arguments: &DrainArguments, output: &Output) -> Result<(), Failed> {
+/// How often that is said where there is no terminal to draw on.
+const SAID_PERIOD: Duration = Duration::from_secs(5);
+
+/// How often in a row the node may say that it has no heir before that is believed.
+const ALONE_MAX: u32 = 15;
+
+pub(super) fn drain(arguments: &DrainArguments, output: &Output) -> Result<(), Failed> {
     let ask = arguments.asking.ask()?;
     let (_, status) = read::<ClusterStatus>(&ask, "/v1/cluster")?;
-    let member = find(&status.members, &arguments.target)?;
-    let others = status
-        .members
-        .iter()
-        .filter(|other| is_up(other) && other.node_id != member.node_id && other.weight > 0);
-    if others.count() == 0 {
-        output.note(&format!("warning: no other node can take over from {}", member.name));
-    }
-    let answer = ask.post("/v1/node/drain", &json!({ "node": member.node_id }))?;
+    let member = find(&status.members, &arguments.target, is_up)?;
+    let order = json!({ "node": member.node_id, "force": arguments.force });
+    let answer = ask.post("/v1/node/drain", &order)?;
     if arguments.wait {
-        wait(&ask, member, output)?;
+        Waiting { ask: &ask, member, output }.until_drained(arguments.timeout)?;
     }
+    let name = one_row(&member.name);
     match (output.is_json(), arguments.wait) {
         (true, _) => output.json(&answer),
-        (false, true) => {
-            output.line(&format!("{} has handed over everything and can be stopped", member.name))
-        }
-        (false, false) => output.line(&format!("{} hands over {} shards", member.name, member.shards)),
+        (false, true) => output.line(&format!("{name} has handed over everything and can be stopped")),
+        (false, false) => output.line(&format!("{name} hands over {} shards", member.shards)),
     }
     Ok(())
 }
 
-fn find<'a>(members: &'a [NodeStatus], target: &str) -> Result<&'a NodeStatus, Failed> {
-    let by_name = |member: &&NodeStatus| member.name == target;
-    let by_id = |member: &&NodeStatus| member.node_id.starts_with(target);
-    let up = || members.iter().filter(|member| is_up(member));
-    let mut found: Vec<&NodeStatus> = up().filter(by_name).collect();
+pub(super) fn undrain(arguments: &TargetArguments, output: &Output) -> Result<(), Failed> {
+    let (name, answer) = order(arguments, "undrain", is_up)?;
+    match output.is_json() {
+        true => output.json(&answer),
+        false => output.line(&format!("{name} takes part again")),
+    }
+    Ok(())
+}
+
+pub(super) fn forget(arguments: &TargetArguments, output: &Output) -> Result<(), Failed> {
+    let (name, answer) = order(arguments, "forget", |member| !is_up(member))?;
+    if output.is_json() {
+        output.json(&answer);
+        return Ok(());
+    }
+    output.line(&format!("{name} is forgotten"));
+    let unreached = answer["unreached"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let unreached: Vec<&str> = unreached.iter().filter_map(Value::as_str).collect();
+    if !unreached.is_empty() {
+        output.note(&format!("these did not answer and may still show it: {}", unreached.join(", ")));
+    }
+    Ok(())
+}
+
+/// Gives an order about one node, and returns the node's name.
+fn order(
+    arguments: &TargetArguments,
+    verb: &str,
+    fits: fn(&NodeStatus) -> bool,
+) -> Result<(String, Value), Failed> {
+    let ask = arguments.asking.ask()?;
+    let (_, status) = read::<ClusterStatus>(&ask, "/v1/cluster")?;
+    // Of two that have one name, the one is meant that the order makes sense for. Where there is none, the node says why.
+    let fitting = find(&status.members, &arguments.target, fits);
+    let member = fitting.or_else(|_| find(&status.members, &arguments.target, |_| true))?;
+    let answer = ask.post(&format!("/v1/node/{verb}"), &json!({ "node": member.node_id }))?;
+    Ok((one_row(&member.name), answer))
+}
+
+/// The node of that name, or whose id begins so.
+fn find<'a>(
+    members: &'a [NodeStatus],
+    target: &str,
+    fits: fn(&NodeStatus) -> bool,
+) -> Result<&'a NodeStatus, Failed> {
+    let fitting = || members.iter().filter(|member| fits(member));
+    let mut found: Vec<&NodeStatus> = fitting().filter(|member| member.name == target).collect();
     if found.is_empty() {
-        found = up().filter(by_id).collect();
+        found = fitting().filter(|member| member.node_id.starts_with(target)).collect();
     }
     match found.as_slice() {
         [member] => Ok(member),
         [] => {
-            let names: Vec<&str> = up().map(|member| member.name.as_str()).collect();
+            let names: Vec<&str> = fitting().map(|member| member.name.as_str()).collect();
             Err(Failed::Unusable(format!("no node is called `{target}`; there are {}", names.join(", "))))
         }
         several => {
@@ -64,24 +106,127 @@ fn find<'a>(members: &'a [NodeStatus], target: &str) -> Result<&'a NodeStatus, F
     }
 }
 
-/// Waits until the node leads nothing any more, by its own word. Ends with the person who waits.
-fn wait(ask: &Ask, member: &NodeStatus, output: &Output) -> Result<(), Refusal> {
-    let shards = member.shards as u64;
-    let bar = ProgressBar::new(shards);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} shards handed over, {elapsed}") {
-        bar.set_style(style);
+/// Somebody who waits for a drain.
+struct Waiting<'a> {
+    ask: &'a Ask,
+    member: &'a NodeStatus,
+    output: &'a Output,
+}
+
+impl Waiting<'_> {
+    /// Waits until the node keeps no shard any more, by its own word.
+    fn until_drained(&self, timeout: Option<Duration>) -> Result<(), Refusal> {
+        let path = format!("/v1/node?node={}", self.member.node_id);
+        let begun = Instant::now();
+        let mut progress = Progress::new(self.output);
+        let mut alone = 0;
+        loop {
+            let (_, report) = read::<NodeReport>(self.ask, &path)?;
+            progress.show(&report);
+            // A node that is slow for a moment is not gone.
+            alone = if report.heirs == 0 { alone + 1 } else { 0 };
+            let is_over = timeout.is_some_and(|timeout| begun.elapsed() >= timeout);
+            match end(&report, alone > ALONE_MAX, is_over) {
+                Some(end) => return end,
+                None => std::thread::sleep(PROGRESS_PERIOD),
+            }
+        }
     }
-    loop {
-        let (_, report) = read::<NodeReport>(ask, &format!("/v1/node?node={}", member.node_id))?;
-        let left = u64::from(report.shards_led);
-        bar.set_position(shards.saturating_sub(left));
-        if left == 0 {
-            bar.finish_and_clear();
-            return Ok(());
+}
+
+/// How the waiting ends, if it does by now.
+fn end(report: &NodeReport, is_alone: bool, is_over: bool) -> Option<Result<(), Refusal>> {
+    let NodeReport { name, replicas, .. } = report;
+    let refusal = if report.drained {
+        return Some(Ok(()));
+    } else if is_alone || (!report.draining && report.heirs == 0) {
+        let goes_on = if report.draining { "waits for one" } else { "takes part again" };
+        let detail = format!("no other node can take over the {replicas} shards of {name}: it {goes_on}");
+        Refusal::new("last_node", detail)
+    } else if !report.draining {
+        let detail = format!("{name} takes part again, and keeps {replicas} shards");
+        Refusal::new("called_off", detail)
+    } else if is_over {
+        let detail = format!("{name} still keeps {replicas} shards, and goes on handing them over");
+        Refusal::retryable("not_drained", detail)
+    } else {
+        return None;
+    };
+    Some(Err(refusal))
+}
+
+/// How far it is: drawn in one place on a terminal, and said now and then elsewhere.
+struct Progress<'a> {
+    bar: ProgressBar,
+    said: Option<Instant>,
+    output: &'a Output,
+}
+
+impl<'a> Progress<'a> {
+    fn new(output: &'a Output) -> Self {
+        let bar = ProgressBar::new(0);
+        let form = "{bar:40} {pos} of {len} shards are gone, {msg} to be led by others, {elapsed}";
+        bar.set_style(ProgressStyle::with_template(form).expect("the form of the bar is valid"));
+        Self { bar, said: None, output }
+    }
+
+    fn show(&mut self, report: &NodeReport) {
+        let (kept, led) = (u64::from(report.replicas), report.shards_led);
+        let all = self.bar.length().unwrap_or_default().max(kept);
+        self.bar.set_length(all);
+        self.bar.set_position(all - kept);
+        self.bar.set_message(led.to_string());
+        let is_time = self.said.is_none_or(|said| said.elapsed() >= SAID_PERIOD);
+        if self.bar.is_hidden() && !report.drained && is_time {
+            self.output.note(&format!("{kept} shards left, of which {led} are to be led by others"));
+            self.said = Some(Instant::now());
         }
-        if bar.is_hidden() {
-            output.note(&format!("{left} shards left"));
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(draining: bool, drained: bool, heirs: u32) -> NodeReport {
+        let (node_id, name) = ("3f9a".to_owned(), "node-1".to_owned());
+        let readiness = gritmesh_core::Readiness::default();
+        NodeReport {
+            node_id,
+            name,
+            readiness,
+            draining,
+            drained,
+            heirs,
+            shards_led: 2,
+            replicas: 5,
+            actors: 0,
         }
-        std::thread::sleep(PROGRESS_PERIOD);
+    }
+
+    #[test]
+    fn waiting_for_a_drain_ends_with_a_code_that_says_why() {
+        for (report, is_alone, is_over, expected) in [
+            (report(true, false, 2), false, false, None),
+            (report(true, true, 0), true, true, Some((None, 0))),
+            (report(true, false, 2), false, true, Some((Some("not_drained"), 3))),
+            (report(true, false, 0), false, false, None),
+            (report(true, false, 0), true, false, Some((Some("last_node"), 1))),
+            (report(false, false, 0), false, false, Some((Some("last_node"), 1))),
+            (report(false, false, 1), false, true, Some((Some("called_off"), 1))),
+        ] {
+            let ended = end(&report, is_alone, is_over).map(|ended| match ended {
+                Ok(()) => (None, 0),
+                Err(refusal) => (Some(refusal.code().to_owned()), Failed::from(refusal).exit().code()),
+            });
+            let ended = ended.as_ref().map(|(code, exit)| (code.as_deref(), *exit));
+            assert_eq!(ended, expected, "{report:?} {is_alone} {is_over}");
+        }
     }
 }

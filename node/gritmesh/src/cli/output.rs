@@ -223,6 +223,7 @@ fn hint_of(code: &str) -> Option<&'static str> {
         "disk_full" => "nothing was done; the leader's disk is full",
         "paused" => "`actor resume` lets it go on",
         "broken_history" => "other replicas may have what is missing; see the log of the node that leads it",
+        "last_node" => "start another node, or drain this one all the same with `--force`",
         "unauthorized" => "give the node's token with `--token @FILE`",
         "forbidden" => "run this on the node's own machine, or start the node with `--token`",
         _ => return None,

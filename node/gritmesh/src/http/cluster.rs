@@ -25,7 +25,7 @@ const OTHERS_TIME_MAX: Duration = Duration::from_secs(2);
 const OTHERS_ASKED_MAX: usize = 8;
 
 pub(super) async fn cluster(State(face): State<Shared>) -> Json<ClusterStatus> {
-    Json(face.core.cluster_status())
+    Json(face.core.cluster_status_asked(OTHERS_TIME_MAX).await)
 }
 
 pub(super) async fn shards(State(face): State<Shared>) -> Json<Vec<ShardStatus>> {

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use gritmesh_core::{NodeRefusal, NodeReport, NodeRequestError};
 use gritmesh_runtime::{Failure, FailureCode, NodeId};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::actor::read_order;
 use super::call::bad_request;
@@ -57,14 +57,59 @@ pub(super) async fn drain(
     request: Request,
 ) -> Result<Response, Problem> {
     authorize(&face, from, &headers)?;
-    let target: Target = read_order(request).await?;
-    let node = target.node(&face)?;
+    let order: DrainOrder = read_order(request).await?;
+    let node = Target { node: order.node }.node(&face)?;
     tracing::info!(peer = %from.0, node = %node.short(), "asked to let a node drain");
-    face.core.drain_node(node, ANSWER_TIME_MAX).await?;
-    let view = face.core.view();
-    let name = view.members.get(&node).map(|member| member.info.name.as_str());
+    let name = name_of(&face, node);
+    face.core.drain_node(node, order.force, ANSWER_TIME_MAX).await?;
     let answer = json!({ "draining": true, "name": name, "node_id": node.to_string() });
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// What is to drain.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DrainOrder {
+    node: Option<String>,
+    #[serde(default)]
+    force: bool,
+}
+
+/// Lets a node take part again that was drained.
+pub(super) async fn undrain(
+    State(face): State<Shared>,
+    Extension(from): Extension<ConnectInfo<SocketAddr>>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    authorize(&face, from, &headers)?;
+    let target: Target = read_order(request).await?;
+    let node = target.node(&face)?;
+    tracing::info!(peer = %from.0, node = %node.short(), "asked to end the drain of a node");
+    face.core.undrain_node(node, ANSWER_TIME_MAX).await?;
+    Ok(Json(json!({ "draining": false, "name": name_of(&face, node), "node_id": node.to_string() })))
+}
+
+/// Lets every node forget a member that is gone for good.
+pub(super) async fn forget(
+    State(face): State<Shared>,
+    Extension(from): Extension<ConnectInfo<SocketAddr>>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    authorize(&face, from, &headers)?;
+    let target: Target = read_order(request).await?;
+    let node = target.node(&face)?;
+    tracing::info!(peer = %from.0, node = %node.short(), "asked to forget a member");
+    let name = name_of(&face, node);
+    let unreached = face.core.forget_member(node, ANSWER_TIME_MAX).await?;
+    let answer =
+        json!({ "forgotten": true, "name": name, "node_id": node.to_string(), "unreached": unreached });
+    Ok(Json(answer))
+}
+
+fn name_of(face: &Face, node: NodeId) -> Option<String> {
+    face.core.view().members.get(&node).map(|member| member.info.name.clone())
 }
 
 impl From<NodeRequestError> for Problem {
@@ -83,6 +128,9 @@ impl From<NodeRequestError> for Problem {
 const fn refusal_code(refusal: &NodeRefusal) -> HttpCode {
     match refusal {
         NodeRefusal::OtherNode { .. } => HttpCode::OtherNode,
+        NodeRefusal::Stopping => HttpCode::NodeDown,
+        NodeRefusal::LastNode => HttpCode::LastNode,
+        NodeRefusal::Alive { .. } => HttpCode::NodeAlive,
         NodeRefusal::Busy => HttpCode::Busy,
         NodeRefusal::Malformed { .. } => HttpCode::BadRequest,
     }

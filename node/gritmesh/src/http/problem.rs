@@ -27,6 +27,8 @@ pub(crate) enum HttpCode {
     UnknownNode,
     NodeDown,
     OtherNode,
+    LastNode,
+    NodeAlive,
     Unauthorized,
     Forbidden,
     Misdirected,
@@ -37,7 +39,7 @@ pub(crate) enum HttpCode {
 
 impl HttpCode {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::PayloadTooLarge,
@@ -49,6 +51,8 @@ impl HttpCode {
         Self::UnknownNode,
         Self::NodeDown,
         Self::OtherNode,
+        Self::LastNode,
+        Self::NodeAlive,
         Self::Unauthorized,
         Self::Forbidden,
         Self::Misdirected,
@@ -85,6 +89,8 @@ impl HttpCode {
             Self::UnknownNode => ("unknown_node", StatusCode::NOT_FOUND, "No member has that id"),
             Self::NodeDown => ("node_down", StatusCode::SERVICE_UNAVAILABLE, "The node is down or has left"),
             Self::OtherNode => ("other_node", StatusCode::CONFLICT, "Another node was reached"),
+            Self::LastNode => ("last_node", StatusCode::CONFLICT, "No other node could take over"),
+            Self::NodeAlive => ("node_alive", StatusCode::CONFLICT, "The node is there"),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A token is needed"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Not from there"),
             Self::Misdirected => {

@@ -44,6 +44,7 @@ const WAYS: &[(&str, Way)] = &[
         Way::Parsed("the proxy is the reader's; `real::command_line` speaks https with one"),
     ),
     ("gritmesh config check", Way::Typed),
+    ("gritmesh node forget", Way::Parsed("the node is there; `real::draining` forgets one that is not")),
     ("gritmesh shard", Way::Typed),
     ("gritmesh actor", Way::Typed),
     (

@@ -198,7 +198,7 @@ fn shards_without_a_majority_refuse_at_once() {
 #[test]
 fn nothing_waits_for_a_cluster_when_the_node_shuts_down() {
     let mut world = World::new(1, 1);
-    world.feed(0, [Event::Draining]);
+    world.feed(0, [Event::Draining(true)]);
     assert_eq!(world.submit(1000), ended(FailureCode::NotDelivered));
 }
 

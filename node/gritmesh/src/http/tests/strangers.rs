@@ -6,7 +6,7 @@ use super::{Started, start};
 use crate::config::Settings;
 
 /// Every path, with the method that it takes.
-const ROUTES: [(&str, &str); 21] = [
+const ROUTES: [(&str, &str); 23] = [
     ("POST", "/v1/call/counter/x/add"),
     ("POST", "/v1/send/counter/x/add"),
     ("GET", "/v1/cluster"),
@@ -24,6 +24,8 @@ const ROUTES: [(&str, &str); 21] = [
     ("POST", "/v1/actors/account/x/letters/replay"),
     ("POST", "/v1/actors/account/x/letters/drop"),
     ("POST", "/v1/node/drain"),
+    ("POST", "/v1/node/undrain"),
+    ("POST", "/v1/node/forget"),
     ("GET", "/v1/node/dead-letters"),
     ("GET", "/livez"),
     ("GET", "/readyz"),
@@ -98,12 +100,14 @@ async fn a_body_has_to_say_that_it_is_json() {
 }
 
 /// What only those may do who look after the node.
-const ADMINISTRATIVE: [(&str, &str); 6] = [
+const ADMINISTRATIVE: [(&str, &str); 8] = [
     ("POST", "/v1/actors/account/x/pause"),
     ("POST", "/v1/actors/account/x/resume"),
     ("POST", "/v1/actors/account/x/letters/replay"),
     ("POST", "/v1/actors/account/x/letters/drop"),
     ("POST", "/v1/node/drain"),
+    ("POST", "/v1/node/undrain"),
+    ("POST", "/v1/node/forget"),
     ("GET", "/v1/node/dead-letters"),
 ];
 

@@ -187,7 +187,8 @@ async fn administration_is_for_this_machine_or_a_token() {
     .await;
     closed.ready().await;
     assert_eq!(closed.post("/v1/node/drain", "").problem(), (401, "unauthorized"));
-    let drain = |token| closed.request("POST", "/v1/node/drain", &[("Authorization", token)], b"").status;
+    let order = br#"{"force": true}"#;
+    let drain = |token| closed.request("POST", "/v1/node/drain", &[("Authorization", token)], order).status;
     let refused = ["Bearer nope", "t0ken", "Basic t0ken", "Bearert0ken", "Bearer t0ken x", ""];
     assert_eq!(refused.map(drain), [401; 6]);
     assert_eq!(["Bearer t0ken", "bearer t0ken", "BEARER  t0ken"].map(drain), [202; 3]);
