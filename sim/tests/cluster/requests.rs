@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gritmesh_core::NodeRequestError;
+use gritmesh_core::{NodeRefusal, NodeRequestError};
 use gritmesh_runtime::NodeId;
 use gritmesh_sim::Sim;
 
@@ -31,6 +31,63 @@ fn an_order_takes_effect_at_the_node_that_it_names() {
     assert_eq!(draining, [false, true, false]);
     assert_eq!(reports.iter().map(|report| report.shards_led).sum::<u32>(), 64);
     assert_eq!(reports[1].shards_led, 0);
+}
+
+#[test]
+fn the_last_node_is_not_drained_and_a_drained_one_takes_part_again() {
+    let mut sim = Sim::new(10).nodes(2).register::<Counter>().start();
+    let (asked, [first, second]) = (sim.node(0).unwrap().clone(), [id(&sim, 0), id(&sim, 1)]);
+    sim.block_on(async { asked.drain_node(second, false, TIMEOUT).await }).unwrap().unwrap();
+    assert!(sim.run_until(Duration::from_secs(20), |sim| sim.node(1).unwrap().report().drained));
+    let refused = sim.block_on(async { asked.drain_node(first, false, TIMEOUT).await }).unwrap();
+    let (name, refusal) = ("n0".to_owned(), NodeRefusal::LastNode);
+    assert_eq!(refused, Err(NodeRequestError::Refused { name, refusal }));
+    assert!(sim.node(0).unwrap().readiness().ready && !sim.node(1).unwrap().readiness().ready);
+    sim.block_on(async { asked.undrain_node(second, TIMEOUT).await }).unwrap().unwrap();
+    let shares = |sim: &Sim| sim.node(1).unwrap().report().shards_led > 0 && sim.is_ready();
+    assert!(sim.run_until(Duration::from_secs(20), shares));
+    sim.block_on(async { asked.drain_node(first, false, TIMEOUT).await }).unwrap().unwrap();
+    assert!(sim.run_until(Duration::from_secs(20), |sim| sim.node(0).unwrap().report().drained));
+}
+
+/// Each of them sees others that stay.
+#[test]
+fn of_nodes_that_are_told_to_drain_at_the_same_moment_some_stay() {
+    for seed in 20..26 {
+        let mut sim = Sim::new(seed).nodes(3).register::<Counter>().start();
+        for node in 0..3 {
+            let (told, itself) = (sim.node(node).unwrap().clone(), id(&sim, node));
+            sim.block_on(async { told.drain_node(itself, false, TIMEOUT).await }).unwrap().unwrap();
+        }
+        sim.advance(Duration::from_secs(20));
+        let reports: Vec<_> = (0..3).map(|node| sim.node(node).unwrap().report()).collect();
+        assert!(reports.iter().any(|report| !report.draining && report.readiness.ready), "{reports:?}");
+        assert_eq!(reports.iter().map(|report| report.shards_led).sum::<u32>(), 64, "{reports:?}");
+    }
+}
+
+#[test]
+fn a_member_is_forgotten_by_all_that_are_reached() {
+    let mut sim = Sim::new(11).nodes(3).register::<Counter>().start();
+    let (asked, dead) = (sim.node(0).unwrap().clone(), id(&sim, 2));
+    let forget = |sim: &mut Sim| {
+        let asked = asked.clone();
+        sim.block_on(async move { asked.forget_member(dead, TIMEOUT).await }).unwrap()
+    };
+    let error = forget(&mut sim).unwrap_err();
+    let refusal = NodeRefusal::Alive { name: "n2".into() };
+    assert_eq!(error, NodeRequestError::Refused { name: "n0".into(), refusal });
+    sim.crash(2);
+    sim.advance(Duration::from_secs(5));
+    assert_eq!(forget(&mut sim), Ok(Vec::new()));
+    sim.advance(Duration::from_secs(60));
+    for node in 0..2 {
+        assert!(!sim.node(node).unwrap().view().members.contains_key(&dead));
+    }
+    assert_eq!(forget(&mut sim), Err(NodeRequestError::Unknown { node: dead }));
+    sim.restart(2);
+    assert!(sim.run_until(Duration::from_secs(10), Sim::is_ready));
+    assert_eq!(asked.view().active().count(), 3);
 }
 
 #[test]

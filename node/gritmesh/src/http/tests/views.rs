@@ -169,9 +169,15 @@ async fn another_node_is_asked_and_ordered_by_the_peers() {
     let (drained, own) = (first.get(&path).value, first.get("/v1/node").value);
     assert_eq!((&drained["draining"], &drained["shards_led"]), (&json!(true), &json!(0)));
     assert_eq!((&own["name"], &own["draining"]), (&json!("first"), &json!(false)));
+    assert_eq!(first.post("/v1/node/drain", "").problem(), (409, "last_node"));
+    assert_eq!(first.post("/v1/node/forget", &order).problem(), (409, "node_alive"));
     second.node.shutdown().await;
     let gone = first.post("/v1/node/drain", &order);
     assert_eq!(gone.problem(), (503, "node_down"));
+    let forgotten = first.post("/v1/node/forget", &order);
+    assert_eq!((forgotten.status, &forgotten.value["unreached"]), (200, &json!([])));
+    assert_eq!(first.get("/v1/cluster").value["members"].as_array().unwrap().len(), 1);
+    assert_eq!(first.post("/v1/node/forget", &order).problem(), (404, "unknown_node"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
