@@ -52,7 +52,11 @@ impl Membership {
     /// Takes over what foca thinks of one member now.
     fn update(&mut self, now: Instant, member: &SwimMember, out: &mut Vec<Effect>) -> bool {
         let node = member.id().node_id();
-        let before = self.swim.shared().lock().known.insert(node, member.clone());
+        let before = {
+            let shared = &mut *self.swim.shared().lock();
+            shared.witness.note_unmet(node, member.id().info().incarnation);
+            shared.known.insert(node, member.clone())
+        };
         if before.as_ref() == Some(member) {
             return false;
         }

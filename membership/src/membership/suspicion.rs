@@ -151,6 +151,10 @@ impl Membership {
     ) {
         let SwimTimer::ChangeSuspectToDown { member_id, .. } = &timer else { return };
         let node = member_id.node_id();
+        // Foca would put the suspect in the place of an earlier identity that has spoken for itself since.
+        if self.known(node).is_some_and(|known| known.id() != member_id) {
+            return;
+        }
         let due = self.suspicion_due(now, began, node);
         let suspected = self.known(node).is_some_and(|member| member.state() == State::Suspect);
         if suspected && due > now {

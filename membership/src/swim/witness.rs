@@ -65,6 +65,14 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
+    /// A start of a connected member is believed in. If that is not the one at the other end, it was never met: foca may
+    /// bring back an identity that the member has already contradicted, when a probe of it fails.
+    pub(crate) fn note_unmet(&mut self, node: NodeId, believed: Incarnation) {
+        if self.contacts.get(&node).is_some_and(|contact| contact.incarnation != believed) {
+            self.unmet.insert(node, believed);
+        }
+    }
+
     /// A connection proves a process.
     pub(crate) fn met(&mut self, node: NodeId, contact: Contact) {
         self.contacts.insert(node, contact);

@@ -198,13 +198,12 @@ impl Placement {
     fn ring_members(&self, now: Instant) -> impl Iterator<Item = RingMember> + '_ {
         let shards = self.table.iter().flat_map(|table| table.shards());
         let keepers: BTreeSet<NodeId> = shards.flat_map(|shard| shard.replicas.iter().copied()).collect();
-        let counted = self.candidates.values().filter(move |candidate| {
-            match self.standing(now, &candidate.node) {
+        let counted =
+            self.candidates.values().filter(move |candidate| match self.standing(now, &candidate.node) {
                 Standing::Alive | Standing::Draining => true,
                 Standing::Awaited => keepers.contains(&candidate.node),
                 Standing::Lost | Standing::Left => false,
-            }
-        });
+            });
         counted.map(|candidate| {
             let gives_all_away = candidate.node == self.me && self.drain != Drain::No;
             RingMember {

@@ -43,7 +43,12 @@ mod tests {
     fn story(wrong: Option<&str>) -> Story {
         let mut story = Story::new();
         let wrong = wrong.map(str::to_owned);
-        story.history.lies.push(Lies { liar: NodeIndex(3), ended: at(1_000), served_from: at(11_000), wrong });
+        story.history.lies.push(Lies {
+            liar: NodeIndex(3),
+            ended: at(1_000),
+            served_from: at(11_000),
+            wrong,
+        });
         story
     }
 

@@ -6,7 +6,8 @@ use crate::history::History;
 pub(crate) fn check(history: &History, found: Found<'_>) {
     let Some((_, first, cluster)) = history.clusters.first() else { return };
     for (at, node, other) in &history.clusters[1..] {
-        let detail = format!("{node} is a member of cluster {other}, and {first} was one of {cluster} before");
+        let detail =
+            format!("{node} is a member of cluster {other}, and {first} was one of {cluster} before");
         found("one_cluster", *at, detail);
     }
 }

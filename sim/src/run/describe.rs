@@ -31,12 +31,8 @@ fn shards(sim: &Sim) -> BTreeMap<String, Vec<(String, String)>> {
     for (number, node) in sim.running() {
         for it in node.shard_statuses() {
             let leader = it.leader.unwrap_or_else(|| "nobody".to_owned());
-            let words = format!(
-                "term {} epoch {} led by {leader} on {}",
-                it.term,
-                it.epoch,
-                it.replicas.join(",")
-            );
+            let words =
+                format!("term {} epoch {} led by {leader} on {}", it.term, it.epoch, it.replicas.join(","));
             said.entry(it.shard.to_string()).or_default().push((number.to_string(), words));
         }
     }

@@ -179,3 +179,20 @@ fn a_peer_that_lies_about_itself_can_come_back() {
         assert_eq!(bench.machine.view().members[&info(3).node_id].info, before, "{claim:?}");
     }
 }
+
+#[test]
+fn who_has_spoken_for_itself_is_not_replaced_by_what_was_suspected_before() {
+    for silent in [200, 600, 1_000, 1_400] {
+        let mut bench = Bench::member(3);
+        bench.handle(Event::Lost { peer: info(3).node_id, reason: LossReason::Unreachable });
+        bench.receive(2, &Message::Verdict { members: vec![alive(later(3))] });
+        bench.run(millis(silent));
+        assert_eq!(bench.machine.view().members[&info(3).node_id].info, later(3), "probes of it have failed");
+        bench.handle(Event::Connected(&hello(3, Some(CLUSTER))));
+        for _ in 0..100 {
+            [2, 3, 4].iter().for_each(|number| drop(bench.receive(*number, &introduce(info(*number)))));
+            assert_eq!(bench.machine.view().members[&info(3).node_id].info, info(3), "after {silent} ms");
+            bench.run(millis(100));
+        }
+    }
+}
