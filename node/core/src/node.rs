@@ -48,7 +48,7 @@ use crate::inbound::Inbound;
 use crate::latch::Latch;
 use crate::leases::Leases;
 use crate::metrics::Metrics;
-use crate::options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, Sabotage, StartError};
+use crate::options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError};
 use crate::outages::Outages;
 use crate::records::Remembered;
 use crate::requests::Asked;
@@ -140,10 +140,7 @@ impl Node {
                 own_addresses: options.own_addresses.clone(),
             },
             membership_options: options.membership.clone(),
-            sharding_options: sharding::Options {
-                never_contradicts: options.sabotage == Sabotage::NeverContradict,
-                ..options.sharding.clone()
-            },
+            sharding_options: options.sharding_options(),
             shards: options.shards,
             engines: options.engines,
             table: remembered.table,

@@ -97,6 +97,14 @@ pub enum Sabotage {
     TakeNameForOwn,
 }
 
+impl NodeOptions {
+    /// Those of sharding, with the bug that they may have on purpose.
+    pub(crate) fn sharding_options(&self) -> sharding::Options {
+        let never_contradicts = self.sabotage == Sabotage::NeverContradict;
+        sharding::Options { never_contradicts, ..self.sharding.clone() }
+    }
+}
+
 impl Default for NodeOptions {
     fn default() -> Self {
         Self {

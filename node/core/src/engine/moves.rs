@@ -59,11 +59,12 @@ impl Engine {
                 }
             }
         }
-        if wanted.leader != self.me
-            && !group.config.joint
-            && let Some(heir) = group.heir(now, self.me, &wanted)
-        {
-            return self.hand_over(now, shard, heir, out);
+        let votes = group.config.voters().any(|voter| voter.node == wanted.leader);
+        if wanted.leader != self.me && votes && !group.config.joint {
+            if let Some(heir) = group.heir(now, self.me, &wanted) {
+                self.hand_over(now, shard, heir, out);
+            }
+            return;
         }
         if group.is_where(&wanted.voters) {
             group.wanted = None;
