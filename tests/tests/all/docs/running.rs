@@ -34,6 +34,7 @@ const WAYS: &[(&str, Way)] = &[
     ("kill", Way::Parsed("the process is the reader's; `real::leaving` sends the signal")),
     ("gritmesh up", Way::Settings),
     ("gritmesh up --dump-config", Way::Typed),
+    ("gritmesh secret", Way::Typed),
     ("gritmesh dev", Way::Interrupted),
     ("gritmesh call", Way::Typed),
     ("gritmesh send", Way::Typed),
