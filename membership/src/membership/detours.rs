@@ -110,7 +110,11 @@ impl Membership {
     pub(super) fn note_answers(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let answers = std::mem::take(&mut self.swim.shared().lock().answers);
         let mut changed = false;
-        for (member, over) in answers.into_iter().filter(|(member, _)| is_active(&self.view, member)) {
+        for (member, over) in answers {
+            if !is_active(&self.view, &member) {
+                continue;
+            }
+            self.note_answer(now, member);
             changed |= self.detours.answered(now, member, over);
         }
         if self.detours.version != self.view.version {

@@ -72,6 +72,14 @@ impl Membership {
         }
     }
 
+    /// A member has answered a probe, if only over another one. It lives, and where a pair of nodes is cut what it says
+    /// of itself may come late.
+    pub(super) fn note_answer(&mut self, now: Instant, node: NodeId) {
+        if let Some(heard) = self.heard.get_mut(&node) {
+            heard.at = now;
+        }
+    }
+
     /// Whether a member may be told again what is thought of it.
     pub(super) fn may_tell(&mut self, now: Instant, node: NodeId) -> bool {
         let Some(heard) = self.heard.get_mut(&node) else { return true };

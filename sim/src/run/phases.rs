@@ -24,8 +24,8 @@ const CALL_EVERY: Duration = Duration::from_millis(25);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How long views and tables must have been equal and unchanged before actors are compared. An actor that moves
-/// finishes its message first, for which the load takes 40 ms.
-const AGREED_FOR: Duration = Duration::from_secs(3);
+/// finishes its message first. Where the message calls another actor that takes as long as the client waits: up to 4 s.
+const AGREED_FOR: Duration = Duration::from_millis(4_500);
 
 /// How long the nodes have to find each other after all faults have ended. A healed partition takes 10 s at most;
 /// a node whose start failed is started again after half a second, and one that was stopped for long may have

@@ -198,3 +198,20 @@ fn who_has_spoken_for_itself_is_not_replaced_by_what_was_suspected_before() {
         }
     }
 }
+
+#[test]
+fn a_member_whose_answers_others_pass_on_is_not_down() {
+    for passed_on in [true, false] {
+        let mut bench = Bench::member(3);
+        bench.handle(Event::Lost { peer: info(3).node_id, reason: LossReason::Unreachable });
+        for _ in 0..20 {
+            if passed_on {
+                let answer = (info(3).node_id, Some(info(2).node_id));
+                bench.machine.swim.shared().lock().answers.push(answer);
+            }
+            [2, 4].iter().for_each(|number| drop(bench.receive(*number, &introduce(info(*number)))));
+            bench.run(millis(500));
+        }
+        assert_eq!(bench.state(3) != Some(MemberState::Down), passed_on);
+    }
+}
