@@ -9,21 +9,21 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Waker};
 
 use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Instant, Token};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::actor::{ActivationError, Actor};
+use crate::actor::Actor;
 use crate::any_activation::{ActivationPhase, ActivationStatus};
 use crate::durable::gate::Tie;
 use crate::durable::keeping::Thread;
 use crate::durable::notes::Notes;
 use crate::host::Host;
 use crate::mailbox::{Background, Job, TURNS_AT_ONCE_MAX};
+use crate::on_stack::OnStack;
 use crate::registry::TypeEntry;
+pub(crate) use crate::stages::{Entered, Next, TurnEnd};
 use crate::turn::contained;
 use crate::{Chain, Context, ReleaseGuard};
 
@@ -34,14 +34,8 @@ const TURNS_TO_START: u32 = 2;
 pub struct Activation<A: Actor> {
     pub(crate) head: Head<A>,
     inner: Mutex<Inner<A>>,
-    /// Whether a thread runs a handler on its stack right now, so that the actor is likely to be idle in no time.
-    on_stack: AtomicBool,
+    on_stack: OnStack,
 }
-
-/// How often a caller looks whether a handler that another thread runs has ended, before its message goes to the
-/// mailbox: about a microsecond in all. The way through a mailbox costs more than that, in allocations that another
-/// core frees and in waking the caller's task.
-const LOOKS_MAX: u32 = 32;
 
 /// What never changes during an activation.
 pub(crate) struct Head<A: Actor> {
@@ -93,41 +87,6 @@ enum Phase<A> {
     Closed,
 }
 
-/// What a caller who wants to run a message finds.
-pub(crate) enum Entered<A> {
-    /// The actor was idle: run the message, then call [`Activation::finish`].
-    Took(Box<Held<A>>),
-    /// The message is in the mailbox.
-    Queued,
-    /// The mailbox is full.
-    Full,
-    /// The actor has left memory.
-    Closed,
-}
-
-/// How a turn ended.
-pub(crate) enum TurnEnd<A> {
-    /// The state is whole.
-    State(Box<Held<A>>),
-    /// The state was lost in a panic.
-    Panicked,
-    /// There never was a state.
-    LoadFailed(ActivationError),
-    /// The store has not given a durable actor's state.
-    NotOpened(Failure),
-    /// The state has said good-bye.
-    Deactivated,
-}
-
-/// What the holder of the state does next.
-pub(crate) enum Next<A: Actor> {
-    Run(Box<dyn Job<A>>, Box<Held<A>>),
-    /// Load the state, on behalf of the call at the end of this chain.
-    Load(Chain),
-    Deactivate(Box<Held<A>>),
-    Done,
-}
-
 impl<A: Actor> Activation<A> {
     pub(crate) const fn new(head: Head<A>, last_used_s: u32) -> Self {
         let inner = Inner {
@@ -140,7 +99,7 @@ impl<A: Actor> Activation<A> {
             tie: None,
             alarm: None,
         };
-        Self { head, inner: Mutex::new(inner), on_stack: AtomicBool::new(false) }
+        Self { head, inner: Mutex::new(inner), on_stack: OnStack::new() }
     }
 
     pub(crate) fn context<'a>(
@@ -160,15 +119,15 @@ impl<A: Actor> Activation<A> {
     /// Takes the state if the actor is idle, or is about to be; else queues the job that `make` returns.
     pub(crate) fn enter(&self, make: impl FnOnce() -> Box<dyn Job<A>>) -> Entered<A> {
         let mut inner = self.inner.lock();
-        if self.on_stack.load(Relaxed) && inner.queue.is_empty() {
+        if self.on_stack.is_so() && inner.queue.is_empty() {
             drop(inner);
-            self.look_for_the_end();
+            self.on_stack.look_for_the_end();
             inner = self.inner.lock();
         }
         match std::mem::replace(&mut inner.phase, Phase::Running) {
             Phase::Idle(state) => {
                 inner.untold_calls = inner.untold_calls.saturating_add(1);
-                self.on_stack.store(true, Relaxed);
+                self.on_stack.set(true);
                 Entered::Took(state)
             }
             Phase::Closed => {
@@ -188,19 +147,9 @@ impl<A: Actor> Activation<A> {
         }
     }
 
-    /// Waits for a moment until no thread runs the handler on its stack.
-    fn look_for_the_end(&self) {
-        for _ in 0..LOOKS_MAX {
-            if !self.on_stack.load(Relaxed) {
-                return;
-            }
-            std::hint::spin_loop();
-        }
-    }
-
     /// Says that the present turn goes on in a task.
     pub(crate) fn leave_stack(&self) {
-        self.on_stack.store(false, Relaxed);
+        self.on_stack.set(false);
     }
 
     /// Gives the state back after a turn that ran on the caller's thread, and has run what was queued meanwhile:
@@ -227,7 +176,7 @@ impl<A: Actor> Activation<A> {
             TurnEnd::State(state) => match inner.queue.pop_front() {
                 Some(job) => Next::Run(job, state),
                 None => {
-                    self.on_stack.store(false, Relaxed);
+                    self.on_stack.set(false);
                     inner.phase = Phase::Idle(state);
                     inner.last_used_s = self.head.host.coarse_seconds();
                     Next::Done

@@ -39,9 +39,11 @@ mod ending;
 mod host;
 mod lifecycle;
 mod mailbox;
+mod on_stack;
 mod reference;
 mod registry;
 mod sink;
+mod stages;
 mod submission;
 mod turn;
 

@@ -55,7 +55,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut connection: Connection) {
             Session::new(&shared, connection.lanes, is_dialler, control, admitted).run().await;
         }
         Err(Admission::Refused { by_us, refusal }) => {
-            shared.refused(address, connection.peer, by_us, refusal);
+            shared.refused(address, &connection, by_us, refusal);
             report(DialOutcome::Refused);
         }
         Err(Admission::Failed(detail)) => {

@@ -19,6 +19,7 @@ use crate::options::{ADMISSIONS_MAX, Options, PEERS_MAX};
 use crate::outbox::Limits;
 use crate::peer::Peer;
 use crate::reach::{self, DialRequest};
+use crate::session::Connection;
 
 /// What the task that drives libp2p is asked to do.
 #[derive(Debug)]
@@ -219,10 +220,18 @@ impl Shared {
     }
 
     /// Reports a connection that was turned down.
-    pub(crate) fn refused(&self, address: Option<String>, peer: NodeId, by_us: bool, refusal: Refusal) {
+    pub(crate) fn refused(
+        &self,
+        address: Option<String>,
+        connection: &Connection,
+        by_us: bool,
+        refusal: Refusal,
+    ) {
+        let Connection { peer, remote, .. } = *connection;
         self.meter.refused(by_us, &refusal);
         if self.stranger_log.is_open() {
             let code = refusal.as_str();
+            let address = address.clone().unwrap_or_else(|| remote.to_string());
             tracing::warn!(peer = %peer.short(), address, by_us, code, %refusal, "a connection was refused");
         }
         self.emit(NetworkEvent::Refused { address, peer: Some(peer), by_us, refusal });

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::Settings;
-use crate::start::StartError;
+use crate::start::{NO_HTTP, StartError, needs_secret};
 
 /// How long the names of seeds may take to tell where the seeds are. Without an answer, the node goes by its routes.
 const SEEDS_TIME_MAX: Duration = Duration::from_secs(2);
@@ -31,8 +31,37 @@ struct Patience {
 /// Longest host name, by the rules of the domain name system.
 const HOST_BYTES_MAX: usize = 253;
 
+/// Refuses addresses with which no node can start, as far as that can be told without asking anybody.
+pub(crate) fn check_addresses(settings: &Settings) -> Result<(), StartError> {
+    let http = Some(&settings.http).filter(|http| http.as_str() != NO_HTTP);
+    for (setting, text) in [("listen", Some(&settings.listen)), ("http", http)] {
+        if let Some(text) = text.filter(|text| !is_place(text)) {
+            let source = io::Error::from(io::ErrorKind::InvalidInput);
+            return Err(StartError::Address { setting, text: text.clone(), source });
+        }
+    }
+    let advertise = &settings.advertise;
+    if !advertise.is_empty() && advertise.parse::<IpAddr>().is_err() && !is_name(advertise) {
+        let source = io::Error::from(io::ErrorKind::InvalidInput);
+        return Err(StartError::Advertise { text: advertise.clone(), source });
+    }
+    if let Ok(listen) = settings.listen.parse::<SocketAddr>() {
+        needs_secret(listen, !settings.secret.is_empty())?;
+        if listen.port() != 0 && http == Some(&settings.listen) {
+            return Err(StartError::SameAddress { address: listen });
+        }
+    }
+    check_seeds(&settings.seeds)
+}
+
+/// Whether a text is a host and a port.
+fn is_place(text: &str) -> bool {
+    let with_name = |(host, port): (&str, &str)| is_name(host) && port.parse::<u16>().is_ok();
+    text.parse::<SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(with_name)
+}
+
 /// Refuses seeds that no network could dial.
-pub(crate) fn check_seeds(seeds: &[String]) -> Result<(), StartError> {
+fn check_seeds(seeds: &[String]) -> Result<(), StartError> {
     match seeds.iter().find(|seed| !is_seed(seed)) {
         Some(text) => Err(StartError::Seed { text: text.clone() }),
         None => Ok(()),

@@ -45,7 +45,7 @@ impl Refusal {
     pub(crate) fn new(code: &str, detail: impl Into<String>) -> Self {
         let kind = format!("urn:gritmesh:error:{code}");
         Self(
-            json!({ "type": kind, "title": "No answer", "code": code, "detail": detail.into(), "retryable": false }),
+            json!({ "type": kind, "title": title_of(code), "code": code, "detail": detail.into(), "retryable": false }),
         )
     }
 
@@ -185,6 +185,22 @@ impl Ask {
     }
 }
 
+/// What a code means, in a few words.
+fn title_of(code: &str) -> &'static str {
+    match code {
+        "unreachable" => "Nobody is there",
+        "unknown_outcome" => "The outcome of the call is unknown",
+        "not_a_node" => "Something else is there",
+        "usage" => "The command line is wrong",
+        "bad_setting" => "A setting is wrong",
+        "cannot_start" => "The node cannot start",
+        "not_drained" => "The node still keeps shards",
+        "last_node" => "No other node can take over",
+        "called_off" => "The node takes part again",
+        _ => "No answer",
+    }
+}
+
 impl Silence {
     fn into_refusal(self) -> Refusal {
         match self {
@@ -244,8 +260,15 @@ fn silence(target: &Target, error: &ureq::Error) -> Silence {
         {
             unreached()
         }
+        ureq::Error::Io(cause) if is_unknown_host(cause) => unreached(),
         _ => Silence::Unanswered(format!("the connection to {target} broke: {error}")),
     }
+}
+
+/// Whether a name has no address. The standard library has no kind for that: looking up names is all that fails with
+/// neither a kind nor a number of the operating system before anything is sent.
+fn is_unknown_host(cause: &io::Error) -> bool {
+    cause.raw_os_error().is_none() && cause.to_string().starts_with("failed to lookup address information")
 }
 
 /// One segment of a path, or a value of a query.

@@ -29,7 +29,7 @@ use gritmesh_store_rocksdb::{OpenError, Options, RocksDisk};
 use gritmesh_transport::{self as transport, Identity, IdentityError, Peers};
 use tokio::net::TcpListener;
 
-use crate::address::{advertised, check_seeds, own_addresses};
+use crate::address::{advertised, check_addresses, own_addresses};
 use crate::config::{Confidential, RangeError, SecretsError, Settings, read_secrets};
 use crate::files::{self, Files};
 use crate::http::{self, Token};
@@ -96,11 +96,19 @@ pub enum StartError {
         /// Where it would listen.
         address: SocketAddr,
     },
+    /// Peers and HTTP cannot share an address.
+    #[error("{address} is both `--listen` and `--http`: give one of them another port")]
+    SameAddress {
+        /// The address.
+        address: SocketAddr,
+    },
     /// A confidential text cannot be read from its file.
-    #[error("cannot read the file given by `--{setting}`")]
+    #[error("cannot read {place}, the file that the setting `{setting}` names")]
     Confidential {
         /// The setting.
         setting: &'static str,
+        /// The file.
+        place: String,
         /// Why.
         source: io::Error,
     },
@@ -140,11 +148,11 @@ pub enum StartError {
 
 pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) -> Result<Node, StartError> {
     settings.check()?;
+    check_addresses(&settings)?;
     let secrets = read_secrets(&settings)?;
     let token = Token::new(reveal("token", &settings.token)?);
-    check_seeds(&settings.seeds)?;
     let listen = resolve("listen", &settings.listen).await?;
-    needs_secret(listen, &secrets)?;
+    needs_secret(listen, !secrets.is_empty())?;
     let advertised = advertised(&settings, listen).await?;
     let http = match settings.http.as_str() {
         NO_HTTP => None,
@@ -208,7 +216,7 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
 impl From<SecretsError> for StartError {
     fn from(error: SecretsError) -> Self {
         match error {
-            SecretsError::Read(source) => Self::Confidential { setting: "secret", source },
+            SecretsError::Read { place, source } => Self::Confidential { setting: "secret", place, source },
             SecretsError::Range(error) => Self::Range(error),
         }
     }
@@ -294,8 +302,8 @@ async fn write_start(disk: &dyn Disk, start: &Remembered, node: NodeId) -> Resul
 }
 
 /// Whoever can be reached from other machines asks them for a secret.
-pub(crate) fn needs_secret(address: SocketAddr, secrets: &[String]) -> Result<(), StartError> {
-    match secrets.is_empty() && !transport::listens_on_loopback(address) {
+pub(crate) fn needs_secret(address: SocketAddr, has_secret: bool) -> Result<(), StartError> {
+    match !has_secret && !transport::listens_on_loopback(address) {
         true => Err(StartError::NoSecret { address }),
         false => Ok(()),
     }
@@ -308,7 +316,8 @@ pub(crate) async fn stretched(secrets: Vec<String>) -> Secrets {
 }
 
 pub(crate) fn reveal(setting: &'static str, text: &Confidential) -> Result<Option<String>, StartError> {
-    text.reveal().map_err(|source| StartError::Confidential { setting, source })
+    let place = || text.redacted().trim_start_matches('@').to_owned();
+    text.reveal().map_err(|source| StartError::Confidential { setting, place: place(), source })
 }
 
 async fn resolve(setting: &'static str, text: &str) -> Result<SocketAddr, StartError> {

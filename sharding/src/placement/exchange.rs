@@ -60,7 +60,12 @@ impl Placement {
         match self.exchange.due {
             Some(due) if due > now => return,
             Some(_) => {
-                let peers: Vec<NodeId> = self.alive_peers().collect();
+                let mut peers: Vec<NodeId> = self.alive_peers().collect();
+                // Every other time with one that keeps something: others may have been made up by a peer.
+                let keepers = self.keepers();
+                if self.exchange.rng.chance(0.5) && peers.iter().any(|peer| keepers.contains(peer)) {
+                    peers.retain(|peer| keepers.contains(peer));
+                }
                 let chosen = self.exchange.rng.below(peers.len() as u64) as usize;
                 out.extend(peers.get(chosen).map(|to| Effect::SendSummary { to: *to, hash: self.hash() }));
             }

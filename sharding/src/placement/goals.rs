@@ -193,11 +193,16 @@ impl Placement {
         }
     }
 
+    /// Who keeps something, by the table.
+    pub(super) fn keepers(&self) -> BTreeSet<NodeId> {
+        let shards = self.table.iter().flat_map(|table| table.shards());
+        shards.flat_map(|shard| shard.replicas.iter().copied()).collect()
+    }
+
     /// Everybody who may keep something: who lives, and who keeps something and may be back in a moment. Nobody waits for
     /// others: a peer may have made them up, and then nodes would not agree on whom they wait for.
     fn ring_members(&self, now: Instant) -> impl Iterator<Item = RingMember> + '_ {
-        let shards = self.table.iter().flat_map(|table| table.shards());
-        let keepers: BTreeSet<NodeId> = shards.flat_map(|shard| shard.replicas.iter().copied()).collect();
+        let keepers = self.keepers();
         let counted =
             self.candidates.values().filter(move |candidate| match self.standing(now, &candidate.node) {
                 Standing::Alive | Standing::Draining => true,

@@ -20,8 +20,8 @@ use super::groups::Group;
 use super::stopping::end_waiting;
 use crate::options::Sabotage;
 
-/// How long a shard may take to be handed over, from the first actor that leaves memory on, before its leader serves
-/// it again. A replica that was told and does not take over is given up after an election timeout.
+/// How long a shard may take to be handed over before its leader serves it again: two elections, within which the
+/// other replica either leads or will not.
 const HAND_OVER_MAX: Duration = Duration::from_secs(3);
 
 /// A leadership that is being given away.
@@ -122,7 +122,7 @@ impl Engine {
         group.evicting = true;
         group.lease = Instant::ZERO;
         out.push(Effect::Lease { shard, until: Instant::ZERO, epoch: group.config.epoch });
-        let lost = format!("shard {shard} lost its leader before the change was known to be committed");
+        let lost = format!("shard {shard} lost its leader");
         end_waiting(group, &lost, out);
         group.unsettled.retain(|_, unsettled| {
             unsettled.undecided = 0;
@@ -166,13 +166,6 @@ impl Engine {
     /// Hands the leadership over once nothing of this node waits to be committed.
     pub(super) fn transfer_when_settled(&mut self, now: Instant, shard: ShardId) {
         let Some(group) = self.groups.get_mut(&shard) else { return };
-        if let Some(handing) = group.handing_to.as_mut().filter(|handing| handing.begun)
-            && group.replica.status().transferring.is_none()
-        {
-            // The replica leads on: the other one has not taken over within an election timeout.
-            handing.until = now;
-            return self.wake_by(now);
-        }
         let settled = !group.evicting && group.waiting.is_empty() && group.queued.is_empty();
         let Some(handing) = group.handing_to.as_mut().filter(|handing| settled && !handing.begun) else {
             return;

@@ -40,11 +40,13 @@ impl Engine {
 
 /// Tells those who wait for a commit of this shard that they will not hear of it any more.
 pub(super) fn end_waiting(group: &mut Group, why: &str, out: &mut Vec<Effect>) {
+    let unknown = format!("{why} before the change was known to be committed");
     for waiting in group.waiting.drain(..) {
-        waiting.end(&Failure::new(FailureCode::Unknown, why), out);
+        waiting.end(&Failure::new(FailureCode::Unknown, unknown.as_str()), out);
     }
+    let undone = format!("{why} before the change was begun");
     for queued in group.queued.drain(..) {
-        open(queued.gate(), Err(Failure::new(FailureCode::NotDelivered, why)), out);
+        open(queued.gate(), Err(Failure::new(FailureCode::NotDelivered, undone.as_str())), out);
     }
 }
 

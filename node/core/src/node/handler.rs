@@ -82,7 +82,9 @@ impl Node {
             return self.control.post(self, event);
         }
         match error {
-            DialError::Resolve { .. } => tracing::warn!(address, %error, "a seed cannot be resolved"),
+            DialError::Resolve { .. } if self.warn_once(&format!("unknown {address}")) => {
+                tracing::warn!(address, %error, "a seed cannot be resolved");
+            }
             DialError::Itself { .. } if self.warn_once(&format!("itself at {address}")) => {
                 tracing::warn!(address, %error, "a seed leads back to this node");
             }

@@ -2,6 +2,7 @@
 
 mod actor;
 mod asking;
+mod settings;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub(super) use actor::{
     Subject, SubjectArguments, VerifyArguments,
 };
 pub(super) use asking::Asking;
+pub(super) use settings::{CheckArguments, ConfigVerb, SecretVerb};
 
 /// Virtual actors on identical nodes: start some, and call any actor through any of them.
 #[derive(Debug, Parser)]
@@ -151,41 +153,6 @@ pub(super) enum ShardVerb {
         after_help = "Examples:\n  gritmesh shard where counter/alice\n  gritmesh shard where acme:counter/alice -o json"
     )]
     Where(WhereArguments),
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ConfigVerb {
-    /// Tell whether the settings of a file and of the variables can be used, without starting anything
-    #[command(
-        after_help = "Examples:\n  gritmesh config check --config node.toml\n  gritmesh config check --config node.toml -o json"
-    )]
-    Check(CheckArguments),
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum SecretVerb {
-    /// Print a secret that nobody can guess: 256 random bits
-    #[command(
-        after_help = "Examples:\n  gritmesh secret new > cluster.secret\n  gritmesh secret new -o json\n\nA file of your own alone (chmod 600) is the place for it: gritmesh up --secret @cluster.secret"
-    )]
-    New(SecretArguments),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct SecretArguments {
-    /// How to print the result
-    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT", default_value_t)]
-    pub(super) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct CheckArguments {
-    /// A TOML file with settings
-    #[arg(long, value_name = "FILE", env = "GRITMESH_CONFIG")]
-    pub(super) config: Option<PathBuf>,
-    /// How to print the result
-    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT", default_value_t)]
-    pub(super) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -31,7 +31,7 @@ pub(super) fn drain(arguments: &DrainArguments, output: &Output) -> Result<(), F
     let order = json!({ "node": member.node_id, "force": arguments.force });
     let answer = ask.post("/v1/node/drain", &order)?;
     if arguments.wait {
-        Waiting { ask: &ask, member, output }.until_drained(arguments.timeout)?;
+        Waiting { ask: &ask, member, output, forced: arguments.force }.until_drained(arguments.timeout)?;
     }
     let name = one_row(&member.name);
     match (output.is_json(), arguments.wait) {
@@ -111,6 +111,8 @@ struct Waiting<'a> {
     ask: &'a Ask,
     member: &'a NodeStatus,
     output: &'a Output,
+    /// Whether it was said that nobody need be there to take over.
+    forced: bool,
 }
 
 impl Waiting<'_> {
@@ -126,7 +128,7 @@ impl Waiting<'_> {
             // A node that is slow for a moment is not gone.
             alone = if report.heirs == 0 { alone + 1 } else { 0 };
             let is_over = timeout.is_some_and(|timeout| begun.elapsed() >= timeout);
-            match end(&report, alone > ALONE_MAX, is_over) {
+            match end(&report, alone > ALONE_MAX, self.forced, is_over) {
                 Some(end) => return end,
                 None => std::thread::sleep(PROGRESS_PERIOD),
             }
@@ -135,11 +137,11 @@ impl Waiting<'_> {
 }
 
 /// How the waiting ends, if it does by now.
-fn end(report: &NodeReport, is_alone: bool, is_over: bool) -> Option<Result<(), Refusal>> {
+fn end(report: &NodeReport, is_alone: bool, is_forced: bool, is_over: bool) -> Option<Result<(), Refusal>> {
     let NodeReport { name, replicas, .. } = report;
     let refusal = if report.drained {
         return Some(Ok(()));
-    } else if is_alone || (!report.draining && report.heirs == 0) {
+    } else if !is_forced && (is_alone || (!report.draining && report.heirs == 0)) {
         let goes_on = if report.draining { "waits for one" } else { "takes part again" };
         let detail = format!("no other node can take over the {replicas} shards of {name}: it {goes_on}");
         Refusal::new("last_node", detail)
@@ -215,18 +217,37 @@ mod tests {
         for (report, is_alone, is_over, expected) in [
             (report(true, false, 2), false, false, None),
             (report(true, true, 0), true, true, Some((None, 0))),
-            (report(true, false, 2), false, true, Some((Some("not_drained"), 3))),
+            (report(true, false, 2), false, true, Some((Some("not_drained".to_owned()), 3))),
             (report(true, false, 0), false, false, None),
-            (report(true, false, 0), true, false, Some((Some("last_node"), 1))),
-            (report(false, false, 0), false, false, Some((Some("last_node"), 1))),
-            (report(false, false, 1), false, true, Some((Some("called_off"), 1))),
+            (report(true, false, 0), true, false, Some((Some("last_node".to_owned()), 1))),
+            (report(false, false, 0), false, false, Some((Some("last_node".to_owned()), 1))),
+            (report(false, false, 1), false, true, Some((Some("called_off".to_owned()), 1))),
         ] {
-            let ended = end(&report, is_alone, is_over).map(|ended| match ended {
-                Ok(()) => (None, 0),
-                Err(refusal) => (Some(refusal.code().to_owned()), Failed::from(refusal).exit().code()),
-            });
-            let ended = ended.as_ref().map(|(code, exit)| (code.as_deref(), *exit));
-            assert_eq!(ended, expected, "{report:?} {is_alone} {is_over}");
+            assert_eq!(ended(&report, is_alone, false, is_over), expected, "{report:?} {is_alone} {is_over}");
         }
+    }
+
+    #[test]
+    fn who_forces_a_drain_waits_for_somebody_to_take_over() {
+        for (report, is_over, expected) in [
+            (report(true, false, 0), false, None),
+            (report(true, false, 0), true, Some((Some("not_drained".to_owned()), 3))),
+            (report(false, false, 0), false, Some((Some("called_off".to_owned()), 1))),
+        ] {
+            assert_eq!(ended(&report, true, true, is_over), expected, "{report:?} {is_over}");
+        }
+    }
+
+    /// The code and the exit code.
+    fn ended(
+        report: &NodeReport,
+        is_alone: bool,
+        is_forced: bool,
+        is_over: bool,
+    ) -> Option<(Option<String>, u8)> {
+        end(report, is_alone, is_forced, is_over).map(|ended| match ended {
+            Ok(()) => (None, 0),
+            Err(refusal) => (Some(refusal.code().to_owned()), Failed::from(refusal).exit().code()),
+        })
     }
 }

@@ -10,7 +10,7 @@ use super::arguments::UpArguments;
 use super::log::{self, Log};
 use super::output::{Failed, Output, one_line};
 use super::process::{self, Asked, Signals, block_on};
-use crate::config::Settings;
+use crate::config::{Settings, read_secrets};
 use crate::{Node, NodeBuilder};
 
 /// How often the log says what a node is still waiting for.
@@ -107,7 +107,12 @@ impl Reloading<'_> {
             return refuse(one_line(&error));
         }
         self.log.replace(&settings.log);
-        tracing::info!(log = settings.log.as_str(), "read the log level, the token and the secrets again");
+        let secrets = read_secrets(&settings).map_or(0, |secrets| secrets.len());
+        tracing::info!(
+            log = settings.log.as_str(),
+            secrets,
+            "read the log level, the token and the secrets again"
+        );
         let mut keys = self.settings.differing(&settings);
         keys.retain(|key| !RELOADED.contains(&key.as_str()));
         if !keys.is_empty() {

@@ -27,7 +27,12 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Con
 #[derive(Debug)]
 pub(crate) enum SecretsError {
     /// A file cannot be read.
-    Read(io::Error),
+    Read {
+        /// Which.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
     /// One is too short or too long, or there are too many.
     Range(RangeError),
 }
@@ -36,7 +41,9 @@ pub(crate) enum SecretsError {
 pub(crate) fn read_secrets(settings: &Settings) -> Result<Vec<String>, SecretsError> {
     let mut secrets = Vec::new();
     for place in &settings.secret {
-        let text = place.reveal().map_err(SecretsError::Read)?.unwrap_or_default();
+        let name = || place.redacted().trim_start_matches('@').to_owned();
+        let text = place.reveal().map_err(|source| SecretsError::Read { place: name(), source })?;
+        let text = text.unwrap_or_default();
         secrets.extend(lines(&text).map(str::to_owned));
     }
     check_secrets(secrets.iter().map(String::as_str)).map_err(SecretsError::Range)?;
@@ -60,7 +67,7 @@ struct Letters(usize);
 
 impl fmt::Display for Letters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} letters long", self.0)
+        write!(f, "{} letters", self.0)
     }
 }
 
@@ -128,7 +135,7 @@ mod tests {
         assert_eq!(read(&format!("@{}", file.display())).unwrap(), [NEW, OLD]);
         assert_eq!(read(&format!("{NEW}\n{OLD}")).unwrap(), [NEW, OLD]);
         assert_eq!(read("").unwrap(), [""; 0]);
-        assert!(matches!(read("@no/such/file"), Err(SecretsError::Read(_))));
+        assert!(matches!(read("@no/such/file"), Err(SecretsError::Read { .. })));
     }
 
     #[test]
