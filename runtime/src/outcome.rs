@@ -16,10 +16,19 @@ pub struct Failure {
     pub retry_after_ms: u32,
 }
 
+/// Longest detail of a failure that is made here. It goes into answers, logs and lists of dead letters, and may quote
+/// what a caller has sent.
+const DETAIL_BYTES_MAX: usize = 4096;
+
 impl Failure {
-    /// A failure without data.
+    /// A failure without data. A detail of more than 4 KiB is cut.
     pub fn new(code: FailureCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), data: Vec::new(), retry_after_ms: 0 }
+        let mut detail = detail.into();
+        if detail.len() > DETAIL_BYTES_MAX {
+            detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+            detail.push('…');
+        }
+        Self { code, detail, data: Vec::new(), retry_after_ms: 0 }
     }
 }
 

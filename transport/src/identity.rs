@@ -17,6 +17,8 @@ const FILE_NAME: &str = "identity.key";
 
 /// Readable and writable by the owner only.
 const FILE_MODE: u32 = 0o600;
+/// More than any key file has.
+const FILE_BYTES_MAX: u64 = 4096;
 
 /// A node's ed25519 key pair.
 #[derive(Clone)]
@@ -31,6 +33,13 @@ impl Identity {
     /// If the key file cannot be read or written, is damaged, or is open to other users.
     pub fn load_or_create(data_dir: &Path) -> Result<Self, IdentityError> {
         let path = data_dir.join(FILE_NAME);
+        // Anything but a file may never end, or never begin.
+        if let Ok(file) = fs::metadata(&path)
+            && (!file.is_file() || file.len() > FILE_BYTES_MAX)
+        {
+            let bytes = usize::try_from(file.len()).unwrap_or(usize::MAX);
+            return Err(IdentityError::Damaged { path, bytes });
+        }
         match fs::read(&path) {
             Ok(bytes) => Self::from_file(&path, bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(data_dir, &path),
@@ -106,7 +115,7 @@ pub enum IdentityError {
     },
     /// The file is not a key pair.
     #[error(
-        "{} is damaged ({bytes} bytes, no valid key pair): restore it from a backup, or remove it to start as a new node",
+        "{} is damaged ({bytes} bytes, no valid key pair): restore it from a backup, or start with an empty directory",
         path.display()
     )]
     Damaged {

@@ -176,6 +176,9 @@ impl Default for Limits {
     }
 }
 
+/// Largest file that a confidential text is read from: as many secrets as a node has, ten times over.
+const CONFIDENTIAL_BYTES_MAX: u64 = 64 * 1024;
+
 /// A text that is never printed: empty, the text itself, or `@FILE` for the content of a file.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Confidential(String);
@@ -204,6 +207,12 @@ impl Confidential {
         let Some(path) = self.0.strip_prefix('@') else {
             return Ok(Some(self.0.clone()).filter(|text| !text.is_empty()));
         };
+        let file = std::fs::metadata(path)?;
+        // Anything else may never end, or never begin, and a node waits for it.
+        if !file.is_file() || file.len() > CONFIDENTIAL_BYTES_MAX {
+            let problem = format!("it is no ordinary file of at most {CONFIDENTIAL_BYTES_MAX} bytes");
+            return Err(std::io::Error::other(problem));
+        }
         let text = std::fs::read_to_string(path)?;
         match text.trim_end_matches(['\r', '\n']) {
             "" => Err(std::io::Error::other("the file is empty")),

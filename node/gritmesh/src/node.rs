@@ -16,7 +16,7 @@ use tokio::time::{Instant, interval, timeout_at};
 use crate::builder::NodeBuilder;
 use crate::config::{Settings, Timeouts, read_secrets};
 use crate::http::{self, Token};
-use crate::start::{StartError, needs_secret, reveal, stretched};
+use crate::start::{StartError, needs_secret, reveal_token, stretched};
 
 /// How often a waiting caller looks whether the node is ready. Readiness has several causes and no event of its own.
 const READY_CHECK_PERIOD: Duration = Duration::from_millis(20);
@@ -148,7 +148,7 @@ impl Node {
     /// # Errors
     /// If a file cannot be read, or a secret cannot be used. Then nothing has changed.
     pub async fn reload(&self, settings: &Settings) -> Result<(), StartError> {
-        let token = reveal("token", &settings.token)?;
+        let token = reveal_token(&settings.token)?;
         let secrets = read_secrets(settings)?;
         needs_secret(self.inner.bound, !secrets.is_empty())?;
         self.inner.peers.set_secrets(stretched(secrets).await);

@@ -112,6 +112,11 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// No request can carry the token.
+    #[error(
+        "the token holds a character that no token has: give `--token` letters, digits and signs without spaces"
+    )]
+    Token,
     /// The peer address cannot be listened on.
     #[error(transparent)]
     Peers(#[from] transport::StartError),
@@ -150,7 +155,7 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
     settings.check()?;
     check_addresses(&settings)?;
     let secrets = read_secrets(&settings)?;
-    let token = Token::new(reveal("token", &settings.token)?);
+    let token = Token::new(reveal_token(&settings.token)?);
     let listen = resolve("listen", &settings.listen).await?;
     needs_secret(listen, !secrets.is_empty())?;
     let advertised = advertised(&settings, listen).await?;
@@ -315,7 +320,16 @@ pub(crate) async fn stretched(secrets: Vec<String>) -> Secrets {
     tokio::task::spawn_blocking(make).await.expect("making keys does not panic, and nobody aborts it")
 }
 
-pub(crate) fn reveal(setting: &'static str, text: &Confidential) -> Result<Option<String>, StartError> {
+/// The token, if it is one that a request can carry.
+pub(crate) fn reveal_token(text: &Confidential) -> Result<Option<String>, StartError> {
+    let token = reveal("token", text)?;
+    match token.as_ref().is_none_or(|token| token.bytes().all(|byte| byte.is_ascii_graphic())) {
+        true => Ok(token),
+        false => Err(StartError::Token),
+    }
+}
+
+fn reveal(setting: &'static str, text: &Confidential) -> Result<Option<String>, StartError> {
     let place = || text.redacted().trim_start_matches('@').to_owned();
     text.reveal().map_err(|source| StartError::Confidential { setting, place: place(), source })
 }

@@ -82,6 +82,8 @@ fn settings_that_do_not_fit() {
         (vec!["--seeds", "127.0.0.1:7946,127.0.0.1:99999"], "`127.0.0.1:99999` is no seed"),
         (vec!["--secret", "@no/such/file"], "`--secret`"),
         (vec!["--secret", "hunter2"], "16 letters"),
+        (vec!["--secret", "@/dev/zero"], "no ordinary file"),
+        (vec!["--token", "two words"], "`--token`"),
         (vec!["--log", "a=b=c"], "log level"),
         (vec!["--log", "warning"], "off, error, warn, info, debug, trace"),
         (vec!["--config", "no/such.toml"], "no/such.toml"),

@@ -151,7 +151,16 @@ fn write_line(toml: &mut String, comment: &str, key: &str, value: String) {
     writeln!(toml, "# {comment}\n{key} = {value}").expect("writing to a string does not fail");
 }
 
-/// A TOML string. JSON's escapes are TOML's, but for one character that only TOML forbids.
+/// A TOML string. JSON's escapes are TOML's. What is not printed as it is, is escaped besides.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    let json = serde_json::Value::from(text).to_string();
+    let mut quoted = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Escaped texts of Rust are those that are no plain letters, of any alphabet.
+        match c == '\u{7f}' || (!c.is_ascii() && c.escape_debug().len() > 1) {
+            true => write!(quoted, "\\U{:08x}", u32::from(c)).expect("writing to a string does not fail"),
+            false => quoted.push(c),
+        }
+    }
+    quoted
 }

@@ -116,7 +116,7 @@ fn what_is_printed_reads_back() {
         data: "a \"b\" \\ \u{7f}".into(),
         seeds: vec!["a:1".into(), "b:2".into()],
         http_hosts: vec!["*.example.org".parse().unwrap(), "::1".parse().unwrap()],
-        name: "näme".into(),
+        name: "näme \u{202e}\u{1b}".into(),
         weight: 7,
         cluster: "shop".into(),
         secret: ["@file", "@another"].map(Confidential::new).to_vec(),

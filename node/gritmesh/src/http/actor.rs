@@ -241,5 +241,9 @@ fn step_id(text: String) -> Result<String, Problem> {
 pub(super) async fn read_order<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     let body = read_body(request.into_body()).await?;
     let body = if body.iter().all(u8::is_ascii_whitespace) { &b"{}"[..] } else { &body[..] };
+    // Serde takes a list for a struct, too, field by field.
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(bad_request("the body of an order is a JSON object"));
+    }
     serde_json::from_slice(body).map_err(|error| bad_request(format!("the body cannot be read: {error}")))
 }

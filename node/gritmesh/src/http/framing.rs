@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::HEAD_BYTES_MAX;
 
-/// Whether a connection has had a request with two lengths. From then on nothing is served by it.
+/// Whether a connection has had a request with two lengths, or one of which that cannot be told. From then on nothing is served by it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ambiguous(Arc<AtomicBool>);
 
@@ -119,7 +119,7 @@ struct Head {
 }
 
 impl Heads {
-    /// Takes what was read. Returns whether a request gives two lengths.
+    /// Takes what was read. Returns whether a request gives two lengths, or a line that is too long to tell.
     fn see(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             match &mut self.place {
@@ -136,9 +136,9 @@ impl Heads {
                     let end = bytes.iter().position(|byte| *byte == b'\n');
                     let part = &bytes[..end.unwrap_or(bytes.len())];
                     if self.line.len() + part.len() > HEAD_BYTES_MAX {
-                        // The server refuses it, too.
+                        // The server may take it. What is not looked at is not served.
                         self.place = Place::End;
-                        return false;
+                        return true;
                     }
                     self.line.extend_from_slice(part);
                     let Some(end) = end else { return false };
