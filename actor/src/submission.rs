@@ -71,6 +71,11 @@ pub trait Payload: Send {
     /// If a value cannot be represented.
     fn encode(&self) -> Result<Vec<u8>, Failure>;
 
+    /// How many bytes of arguments came from outside; 0 for values of this process.
+    fn bytes(&self) -> usize {
+        0
+    }
+
     /// Puts the message into the mailbox of its actor, which is in memory here.
     fn deliver(self: Box<Self>, header: Header, activation: Arc<dyn AnyActivation>);
 
@@ -126,6 +131,10 @@ impl DynamicPayload {
 impl Payload for DynamicPayload {
     fn encode(&self) -> Result<Vec<u8>, Failure> {
         Ok(self.arguments.clone())
+    }
+
+    fn bytes(&self) -> usize {
+        self.arguments.len()
     }
 
     fn deliver(self: Box<Self>, header: Header, activation: Arc<dyn AnyActivation>) {

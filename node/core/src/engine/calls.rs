@@ -24,7 +24,7 @@ use gritmesh_runtime::{Failure, FailureCode, Instant, NodeId, ShardId};
 use gritmesh_sharding::{Route, Version};
 
 use super::event::{Counted, Effect, Routes};
-use super::parked::{PARKED_MAX, Reason};
+use super::parked::Reason;
 use super::pending::Sent;
 use super::serving::Serving;
 use super::{Caller, Engine, Travelling, engine_of_shard};
@@ -108,8 +108,7 @@ impl Engine {
         if self.draining && matches!(reason, Reason::NoLeader(_) | Reason::NoCluster) {
             return refuse(call, FailureCode::NotDelivered, "the node is shutting down", out);
         }
-        if self.parked.len() >= PARKED_MAX {
-            let detail = format!("{PARKED_MAX} calls already wait for their shard to be served");
+        if let Some(detail) = self.parked.is_full() {
             return refuse(call, FailureCode::Overloaded, detail, out);
         }
         let pause = RETRY_MIN.saturating_mul(1 << call.attempts.min(5)).min(RETRY_MAX);

@@ -11,6 +11,9 @@ use super::Travelling;
 /// of a busy node over that time; a caller beyond it is told `Overloaded`.
 pub(super) const PARKED_MAX: usize = 1 << 15;
 
+/// Bytes of arguments that may wait at once: a message that nobody waits for may be parked for a day.
+pub(super) const PARKED_BYTES_MAX: usize = 64 << 20;
+
 /// What a call waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -41,6 +44,8 @@ pub(super) struct Parked {
     waiting: Vec<Waiting>,
     /// Not later than anything that one of them waits for.
     earliest: Instant,
+    /// Of the arguments of all of them.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -52,20 +57,36 @@ struct Waiting {
 
 impl Parked {
     pub(super) const fn new() -> Self {
-        Self { waiting: Vec::new(), earliest: Instant::MAX }
+        Self { waiting: Vec::new(), earliest: Instant::MAX, bytes: 0 }
     }
 
     pub(super) const fn len(&self) -> usize {
         self.waiting.len()
     }
 
+    /// Why no more calls may wait, if that is so.
+    pub(super) fn is_full(&self) -> Option<String> {
+        if self.waiting.len() >= PARKED_MAX {
+            return Some(format!("{PARKED_MAX} calls already wait for their shard to be served"));
+        }
+        let full = self.bytes >= PARKED_BYTES_MAX;
+        full.then(|| format!("calls with {} bytes already wait for their shard to be served", self.bytes))
+    }
+
+    /// Counts the bytes of what is left.
+    fn count_bytes(&mut self) {
+        self.bytes = self.waiting.iter().map(|waiting| waiting.call.submission.payload.bytes()).sum();
+    }
+
     pub(super) fn insert(&mut self, call: Travelling, reason: Reason, retry_at: Instant) {
         self.earliest = self.earliest.min(retry_at).min(call.submission.header.deadline);
+        self.bytes += call.submission.payload.bytes();
         self.waiting.push(Waiting { call, reason, retry_at });
     }
 
     pub(super) fn take_all(&mut self) -> Vec<Travelling> {
         self.earliest = Instant::MAX;
+        self.bytes = 0;
         self.waiting.drain(..).map(|waiting| waiting.call).collect()
     }
 
@@ -75,7 +96,9 @@ impl Parked {
             return Vec::new();
         }
         let unsettled = |waiting: &mut Waiting| matches!(waiting.reason, Reason::Unsettled(_));
-        self.waiting.extract_if(.., unsettled).map(|waiting| waiting.call).collect()
+        let taken = self.waiting.extract_if(.., unsettled).map(|waiting| waiting.call).collect();
+        self.count_bytes();
+        taken
     }
 
     /// Takes the calls whose deadline has passed, and those that have paused long enough.
@@ -90,6 +113,7 @@ impl Parked {
         let again = self.waiting.extract_if(.., due).map(|waiting| waiting.call).collect();
         let wakes = |waiting: &Waiting| waiting.retry_at.min(waiting.call.submission.header.deadline);
         self.earliest = self.waiting.iter().map(wakes).min().unwrap_or(Instant::MAX);
+        self.count_bytes();
         (expired, again)
     }
 

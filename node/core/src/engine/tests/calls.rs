@@ -8,7 +8,7 @@ use gritmesh_sharding::Version;
 use super::world::{ME, OTHER, Seen, THIRD, World, ZERO, delivered, ended, place, sent_slot};
 use crate::engine::Event;
 use crate::engine::calls::REDIRECTS_MAX;
-use crate::engine::parked::PARKED_MAX;
+use crate::engine::parked::{PARKED_BYTES_MAX, PARKED_MAX};
 use crate::engine::pending::PENDING_MAX;
 use crate::engine::sending::HOPS_MAX;
 use crate::machine::Machine;
@@ -217,6 +217,19 @@ fn queues_have_ends() {
     world.pass(1000);
     assert_eq!(world.take(0).len(), PENDING_MAX);
     assert_eq!((world.sites[0].engine.pending(), world.sites[0].engine.next_deadline()), (0, None));
+}
+
+#[test]
+fn big_calls_that_wait_are_bounded_by_their_bytes() {
+    let mut world = World::new(1, 1);
+    world.argument_bytes = PARKED_BYTES_MAX / 4;
+    for _ in 0..4 {
+        assert_eq!(world.submit(1000), []);
+    }
+    assert_eq!(world.submit(1000), ended(FailureCode::Overloaded));
+    world.pass(1000);
+    assert_eq!(world.take(0).len(), 4, "they end at their deadline, and others may wait");
+    assert_eq!(world.submit(1000), []);
 }
 
 #[test]

@@ -68,11 +68,15 @@ pub(super) fn gate() -> (Gate, Told) {
 }
 
 /// A call without any types.
-struct Recorder(Arc<Mutex<Vec<Seen>>>);
+struct Recorder(Arc<Mutex<Vec<Seen>>>, usize);
 
 impl Payload for Recorder {
     fn encode(&self) -> Result<Vec<u8>, Failure> {
         Ok(vec![0x90])
+    }
+
+    fn bytes(&self) -> usize {
+        self.1
     }
 
     fn deliver(self: Box<Self>, _: Header, _: Arc<dyn AnyActivation>) {
@@ -167,6 +171,8 @@ pub(super) struct World {
     pub(super) writes: bool,
     /// Whether actors leave memory at once.
     pub(super) evicts: bool,
+    /// Bytes of the arguments of calls.
+    pub(super) argument_bytes: usize,
     /// Whether all engines hear at once who leads.
     pub(super) gossips: bool,
     /// Pairs of sites between which nothing travels.
@@ -221,6 +227,7 @@ impl World {
             table: ShardTable::initial(shards).unwrap(),
             writes: true,
             evicts: true,
+            argument_bytes: 0,
             gossips: true,
             cut: BTreeSet::new(),
             detours: BTreeMap::new(),
@@ -609,7 +616,8 @@ impl World {
             one_way,
             origin: Origin::Call,
         };
-        Submission { header, payload: Box::new(Recorder(Arc::clone(&self.sites[0].seen))) }
+        let seen = Arc::clone(&self.sites[0].seen);
+        Submission { header, payload: Box::new(Recorder(seen, self.argument_bytes)) }
     }
 
     /// A call of a caller at the first site.
