@@ -103,7 +103,7 @@ pub enum StartError {
         address: SocketAddr,
     },
     /// A confidential text cannot be read from its file.
-    #[error("cannot read {place}, the file that the setting `{setting}` names")]
+    #[error("cannot read {place}, the file given by `--{setting}`")]
     Confidential {
         /// The setting.
         setting: &'static str,

@@ -128,7 +128,9 @@ impl Waiting<'_> {
             // A node that is slow for a moment is not gone.
             alone = if report.heirs == 0 { alone + 1 } else { 0 };
             let is_over = timeout.is_some_and(|timeout| begun.elapsed() >= timeout);
-            match end(&report, alone > ALONE_MAX, self.forced, is_over) {
+            // Who gave a time waits so long for somebody to come.
+            let is_forced = self.forced && timeout.is_some();
+            match end(&report, alone > ALONE_MAX, is_forced, is_over) {
                 Some(end) => return end,
                 None => std::thread::sleep(PROGRESS_PERIOD),
             }
