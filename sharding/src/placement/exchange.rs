@@ -60,14 +60,19 @@ impl Placement {
         match self.exchange.due {
             Some(due) if due > now => return,
             Some(_) => {
-                let mut peers: Vec<NodeId> = self.alive_peers().collect();
-                // Every other time with one that keeps something: others may have been made up by a peer.
+                let peers: Vec<NodeId> = self.alive_peers().collect();
                 let keepers = self.keepers();
-                if self.exchange.rng.chance(0.5) && peers.iter().any(|peer| keepers.contains(peer)) {
-                    peers.retain(|peer| keepers.contains(peer));
+                let kept: Vec<NodeId> = peers.iter().copied().filter(|peer| keepers.contains(peer)).collect();
+                // With one that keeps something, and besides with one that does not: a peer may have made that one up.
+                for among in [&kept, &peers] {
+                    let chosen = self.exchange.rng.below(among.len().max(1) as u64) as usize;
+                    let to =
+                        among.get(chosen).filter(|to| among.len() == kept.len() || !keepers.contains(to));
+                    out.extend(to.map(|to| Effect::SendSummary { to: *to, hash: self.hash() }));
+                    if kept.len() == peers.len() {
+                        break;
+                    }
                 }
-                let chosen = self.exchange.rng.below(peers.len() as u64) as usize;
-                out.extend(peers.get(chosen).map(|to| Effect::SendSummary { to: *to, hash: self.hash() }));
             }
             None => {}
         }
