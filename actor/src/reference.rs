@@ -40,8 +40,8 @@ pub struct ActorRef<A: Actor> {
 
 /// Where a reference last found its actor in this process.
 ///
-/// Reading it writes nothing that two callers share: each such write costs a shared reference a tenth of a
-/// microsecond. What is used for one call only remembers nothing.
+/// Reading it writes nothing that two callers share: two cores hand each such write to and fro. What is used for one
+/// call only remembers nothing.
 struct Found<A: Actor> {
     called: AtomicBool,
     activation: OnceLock<ArcSwap<Activation<A>>>,

@@ -11,8 +11,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::confidential::needs_secret;
 use crate::config::Settings;
-use crate::start::{NO_HTTP, StartError, needs_secret};
+use crate::start::{NO_HTTP, StartError};
 
 /// How long the names of seeds may take to tell where the seeds are. Without an answer, the node goes by its routes.
 const SEEDS_TIME_MAX: Duration = Duration::from_secs(2);
@@ -35,13 +36,13 @@ const HOST_BYTES_MAX: usize = 253;
 pub(crate) fn check_addresses(settings: &Settings) -> Result<(), StartError> {
     let http = Some(&settings.http).filter(|http| http.as_str() != NO_HTTP);
     for (setting, text) in [("listen", Some(&settings.listen)), ("http", http)] {
-        if let Some(text) = text.filter(|text| !is_place(text)) {
+        if let Some(text) = text.filter(|text| port_of(text).is_none()) {
             let source = io::Error::from(io::ErrorKind::InvalidInput);
             return Err(StartError::Address { setting, text: text.clone(), source });
         }
     }
     let advertise = &settings.advertise;
-    if !advertise.is_empty() && advertise.parse::<IpAddr>().is_err() && !is_name(advertise) {
+    if !advertise.is_empty() && !is_host(advertise) {
         let source = io::Error::from(io::ErrorKind::InvalidInput);
         return Err(StartError::Advertise { text: advertise.clone(), source });
     }
@@ -54,12 +55,6 @@ pub(crate) fn check_addresses(settings: &Settings) -> Result<(), StartError> {
     check_seeds(&settings.seeds)
 }
 
-/// Whether a text is a host and a port.
-fn is_place(text: &str) -> bool {
-    let with_name = |(host, port): (&str, &str)| is_name(host) && port.parse::<u16>().is_ok();
-    text.parse::<SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(with_name)
-}
-
 /// Refuses seeds that no network could dial.
 fn check_seeds(seeds: &[String]) -> Result<(), StartError> {
     match seeds.iter().find(|seed| !is_seed(seed)) {
@@ -69,13 +64,21 @@ fn check_seeds(seeds: &[String]) -> Result<(), StartError> {
 }
 
 fn is_seed(text: &str) -> bool {
+    port_of(text).is_some_and(|port| port != 0)
+}
+
+/// The port, if a text is a host and a port.
+fn port_of(text: &str) -> Option<u16> {
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return address.port() != 0;
+        return Some(address.port());
     }
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    is_name(host)
-        && port.bytes().all(|byte| byte.is_ascii_digit())
-        && port.parse().is_ok_and(|port: u16| port != 0)
+    let (host, port) = text.rsplit_once(':')?;
+    let is_written = is_name(host) && port.bytes().all(|byte| byte.is_ascii_digit());
+    port.parse().ok().filter(|_| is_written)
+}
+
+fn is_host(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || is_name(text)
 }
 
 fn is_name(host: &str) -> bool {
@@ -87,18 +90,13 @@ fn is_name(host: &str) -> bool {
         && !labels.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// The address at which others find this node.
+/// The address at which others find this node, whose settings have been checked.
 pub(crate) async fn advertised(settings: &Settings, listen: SocketAddr) -> Result<IpAddr, StartError> {
     let is_fit = |ip: &IpAddr| !listen.ip().is_unspecified() || ip.is_ipv4() == listen.is_ipv4();
     if !settings.advertise.is_empty() {
         let text = &settings.advertise;
         let lookup = || async { tokio::net::lookup_host((text.as_str(), 0)).await.map(Vec::from_iter) };
-        let found = if text.parse::<IpAddr>().is_ok() || is_name(text) {
-            until_known(text, ADVERTISE_PATIENCE, lookup).await
-        } else {
-            Err(io::ErrorKind::InvalidInput.into())
-        };
-        let found = found.and_then(|found| {
+        let found = until_known(text, ADVERTISE_PATIENCE, lookup).await.and_then(|found| {
             let fit = found.iter().map(SocketAddr::ip).find(is_fit);
             fit.ok_or_else(|| io::Error::other("the host has no address of the kind that `listen` has"))
         });

@@ -24,7 +24,7 @@ pub(crate) use hosts::HostName;
 pub use hosts::HostPattern;
 pub use layers::{ConfigError, Layers};
 pub use range::RangeError;
-pub(crate) use secrets::{SecretsError, read_secrets, secret_lines};
+pub(crate) use secrets::{check_secrets, lines, secret_lines};
 pub(crate) use units::parse_duration;
 pub use units::{Size, SizeError};
 

@@ -84,6 +84,7 @@ mod address;
 mod ask;
 mod builder;
 pub mod cli;
+mod confidential;
 pub mod config;
 mod files;
 mod http;

@@ -14,9 +14,10 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, interval, timeout_at};
 
 use crate::builder::NodeBuilder;
-use crate::config::{Settings, Timeouts, read_secrets};
+use crate::confidential::{needs_secret, read_secrets, read_token, stretched};
+use crate::config::{Settings, Timeouts};
 use crate::http::{self, Token};
-use crate::start::{StartError, needs_secret, reveal_token, stretched};
+use crate::start::StartError;
 
 /// How often a waiting caller looks whether the node is ready. Readiness has several causes and no event of its own.
 const READY_CHECK_PERIOD: Duration = Duration::from_millis(20);
@@ -143,17 +144,19 @@ impl Node {
     }
 
     /// Takes what can change in a running node from settings: the token and the secrets, read anew from their files.
-    /// Requests and connections that come from now on need them; connections that stand go on.
+    /// Requests and connections that come from now on need them; connections that stand go on. Tells how many secrets
+    /// there are.
     ///
     /// # Errors
     /// If a file cannot be read, or a secret cannot be used. Then nothing has changed.
-    pub async fn reload(&self, settings: &Settings) -> Result<(), StartError> {
-        let token = reveal_token(&settings.token)?;
+    pub async fn reload(&self, settings: &Settings) -> Result<usize, StartError> {
+        let token = read_token(settings)?;
         let secrets = read_secrets(settings)?;
         needs_secret(self.inner.bound, !secrets.is_empty())?;
+        let count = secrets.len();
         self.inner.peers.set_secrets(stretched(secrets).await);
         self.inner.token.replace(token);
-        Ok(())
+        Ok(count)
     }
 
     /// Hands over all shards, and waits until that is done; the node keeps routing calls. Has no end if no other

@@ -19,7 +19,7 @@ use std::sync::{Arc, Weak};
 use futures::channel::oneshot;
 use gritmesh_actor::{Registry, RegistryError};
 use gritmesh_core::{NodeOptions, RecordError, Remembered, remembered};
-use gritmesh_runtime::admission::{Hello, Secrets};
+use gritmesh_runtime::admission::Hello;
 use gritmesh_runtime::tokio::{SystemClock, TokioSpawn};
 use gritmesh_runtime::{
     Batch, Disk, DiskError, Environment, NetworkEvent, NetworkHandler, NodeId, NodeInfo, Seed, TypesDigest,
@@ -30,7 +30,8 @@ use gritmesh_transport::{self as transport, Identity, IdentityError, Peers};
 use tokio::net::TcpListener;
 
 use crate::address::{advertised, check_addresses, own_addresses};
-use crate::config::{Confidential, RangeError, SecretsError, Settings, read_secrets};
+use crate::confidential::{needs_secret, read_secrets, read_token, stretched};
+use crate::config::{RangeError, Settings};
 use crate::files::{self, Files};
 use crate::http::{self, Token};
 use crate::memory;
@@ -155,7 +156,7 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
     settings.check()?;
     check_addresses(&settings)?;
     let secrets = read_secrets(&settings)?;
-    let token = Token::new(reveal_token(&settings.token)?);
+    let token = Token::new(read_token(&settings)?);
     let listen = resolve("listen", &settings.listen).await?;
     needs_secret(listen, !secrets.is_empty())?;
     let advertised = advertised(&settings, listen).await?;
@@ -216,15 +217,6 @@ pub(crate) async fn start(settings: Settings, registry: Registry, files: Files) 
         http::serve(listener, bound, state)
     });
     Ok(Node::new(Parts { core, peers, web, bound, timeouts: settings.timeouts, disk, token }))
-}
-
-impl From<SecretsError> for StartError {
-    fn from(error: SecretsError) -> Self {
-        match error {
-            SecretsError::Read { place, source } => Self::Confidential { setting: "secret", place, source },
-            SecretsError::Range(error) => Self::Range(error),
-        }
-    }
 }
 
 /// Who gets how many files, of so many or of all that the process may have.
@@ -304,34 +296,6 @@ async fn write_start(disk: &dyn Disk, start: &Remembered, node: NodeId) -> Resul
     let done = Box::new(move |result| drop(written.send(result)));
     disk.write(Batch::synced(records).into(), done);
     wait.await.unwrap_or(Err(DiskError::Closed))
-}
-
-/// Whoever can be reached from other machines asks them for a secret.
-pub(crate) fn needs_secret(address: SocketAddr, has_secret: bool) -> Result<(), StartError> {
-    match !has_secret && !transport::listens_on_loopback(address) {
-        true => Err(StartError::NoSecret { address }),
-        false => Ok(()),
-    }
-}
-
-/// The keys of secrets, which take long to make.
-pub(crate) async fn stretched(secrets: Vec<String>) -> Secrets {
-    let make = move || Secrets::from_texts(secrets.iter().map(String::as_str));
-    tokio::task::spawn_blocking(make).await.expect("making keys does not panic, and nobody aborts it")
-}
-
-/// The token, if it is one that a request can carry.
-pub(crate) fn reveal_token(text: &Confidential) -> Result<Option<String>, StartError> {
-    let token = reveal("token", text)?;
-    match token.as_ref().is_none_or(|token| token.bytes().all(|byte| byte.is_ascii_graphic())) {
-        true => Ok(token),
-        false => Err(StartError::Token),
-    }
-}
-
-fn reveal(setting: &'static str, text: &Confidential) -> Result<Option<String>, StartError> {
-    let place = || text.redacted().trim_start_matches('@').to_owned();
-    text.reveal().map_err(|source| StartError::Confidential { setting, place: place(), source })
 }
 
 async fn resolve(setting: &'static str, text: &str) -> Result<SocketAddr, StartError> {

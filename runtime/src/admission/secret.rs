@@ -13,8 +13,8 @@ pub const SECRET_LETTERS_MAX: usize = 1024;
 /// Most secrets of one node: the new one, the old one, and a few that were forgotten on the way.
 pub const SECRETS_MAX: usize = 8;
 
-/// The second recommendation of RFC 9106, on one lane: 64 MiB, three times. It takes a quarter of a second at start,
-/// and as long for every guess of whoever got hold of a proof.
+/// The second recommendation of RFC 9106, on one lane: 64 MiB, three times, once at start and for every guess of whoever
+/// got hold of a proof.
 const MEMORY_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;

@@ -63,16 +63,15 @@ impl Placement {
                 let peers: Vec<NodeId> = self.alive_peers().collect();
                 let keepers = self.keepers();
                 let kept: Vec<NodeId> = peers.iter().copied().filter(|peer| keepers.contains(peer)).collect();
+                let rng = &mut self.exchange.rng;
+                let mut draw =
+                    |among: &[NodeId]| among.get(rng.below(among.len().max(1) as u64) as usize).copied();
                 // With one that keeps something, and besides with one that does not: a peer may have made that one up.
-                for among in [&kept, &peers] {
-                    let chosen = self.exchange.rng.below(among.len().max(1) as u64) as usize;
-                    let to =
-                        among.get(chosen).filter(|to| among.len() == kept.len() || !keepers.contains(to));
-                    out.extend(to.map(|to| Effect::SendSummary { to: *to, hash: self.hash() }));
-                    if kept.len() == peers.len() {
-                        break;
-                    }
-                }
+                let keeper = draw(&kept);
+                let other = if kept.len() < peers.len() { draw(&peers) } else { None };
+                let other = other.filter(|to| !keepers.contains(to));
+                let hash = self.hash();
+                out.extend(keeper.into_iter().chain(other).map(|to| Effect::SendSummary { to, hash }));
             }
             None => {}
         }

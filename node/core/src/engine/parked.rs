@@ -55,6 +55,12 @@ struct Waiting {
     retry_at: Instant,
 }
 
+impl Waiting {
+    fn bytes(&self) -> usize {
+        self.call.submission.payload.bytes()
+    }
+}
+
 impl Parked {
     pub(super) const fn new() -> Self {
         Self { waiting: Vec::new(), earliest: Instant::MAX, bytes: 0 }
@@ -73,15 +79,11 @@ impl Parked {
         full.then(|| format!("calls with {} bytes already wait for their shard to be served", self.bytes))
     }
 
-    /// Counts the bytes of what is left.
-    fn count_bytes(&mut self) {
-        self.bytes = self.waiting.iter().map(|waiting| waiting.call.submission.payload.bytes()).sum();
-    }
-
     pub(super) fn insert(&mut self, call: Travelling, reason: Reason, retry_at: Instant) {
         self.earliest = self.earliest.min(retry_at).min(call.submission.header.deadline);
-        self.bytes += call.submission.payload.bytes();
-        self.waiting.push(Waiting { call, reason, retry_at });
+        let waiting = Waiting { call, reason, retry_at };
+        self.bytes += waiting.bytes();
+        self.waiting.push(waiting);
     }
 
     pub(super) fn take_all(&mut self) -> Vec<Travelling> {
@@ -95,10 +97,8 @@ impl Parked {
         if self.waiting.is_empty() {
             return Vec::new();
         }
-        let unsettled = |waiting: &mut Waiting| matches!(waiting.reason, Reason::Unsettled(_));
-        let taken = self.waiting.extract_if(.., unsettled).map(|waiting| waiting.call).collect();
-        self.count_bytes();
-        taken
+        let unsettled = self.take(|waiting| matches!(waiting.reason, Reason::Unsettled(_)));
+        unsettled.into_iter().map(|waiting| waiting.call).collect()
     }
 
     /// Takes the calls whose deadline has passed, and those that have paused long enough.
@@ -106,15 +106,19 @@ impl Parked {
         if now < self.earliest {
             return (Vec::new(), Vec::new());
         }
-        let late = |waiting: &mut Waiting| waiting.call.submission.header.deadline <= now;
-        let expired =
-            self.waiting.extract_if(.., late).map(|waiting| (waiting.call, waiting.reason)).collect();
-        let due = |waiting: &mut Waiting| waiting.retry_at <= now;
-        let again = self.waiting.extract_if(.., due).map(|waiting| waiting.call).collect();
+        let late = self.take(|waiting| waiting.call.submission.header.deadline <= now);
+        let expired = late.into_iter().map(|waiting| (waiting.call, waiting.reason)).collect();
+        let due = self.take(|waiting| waiting.retry_at <= now);
+        let again = due.into_iter().map(|waiting| waiting.call).collect();
         let wakes = |waiting: &Waiting| waiting.retry_at.min(waiting.call.submission.header.deadline);
         self.earliest = self.waiting.iter().map(wakes).min().unwrap_or(Instant::MAX);
-        self.count_bytes();
         (expired, again)
+    }
+
+    fn take(&mut self, is_chosen: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
+        let taken: Vec<Waiting> = self.waiting.extract_if(.., |waiting| is_chosen(waiting)).collect();
+        self.bytes -= taken.iter().map(Waiting::bytes).sum::<usize>();
+        taken
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

@@ -10,7 +10,7 @@ use super::arguments::UpArguments;
 use super::log::{self, Log};
 use super::output::{Failed, Output, one_line};
 use super::process::{self, Asked, Signals, block_on};
-use crate::config::{Settings, read_secrets};
+use crate::config::Settings;
 use crate::{Node, NodeBuilder};
 
 /// How often the log says what a node is still waiting for.
@@ -103,11 +103,11 @@ impl Reloading<'_> {
             Ok(settings) => settings,
             Err(error) => return refuse(one_line(&error)),
         };
-        if let Err(error) = node.reload(&settings).await {
-            return refuse(one_line(&error));
-        }
+        let secrets = match node.reload(&settings).await {
+            Ok(secrets) => secrets,
+            Err(error) => return refuse(one_line(&error)),
+        };
         self.log.replace(&settings.log);
-        let secrets = read_secrets(&settings).map_or(0, |secrets| secrets.len());
         tracing::info!(
             log = settings.log.as_str(),
             secrets,

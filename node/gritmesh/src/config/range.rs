@@ -44,7 +44,8 @@ impl Settings {
         let (times, limits) = (&self.timeouts, &self.limits);
         within("engines", self.engines, 0, ENGINES_MAX)?;
         within("shards", self.shards, 1, SHARDS_MAX as u32)?;
-        within("cluster", Bytes(self.cluster.len()), Bytes(0), Bytes(NAME_BYTES_MAX))?;
+        let bytes = |number| Counted(number, "bytes");
+        within("cluster", bytes(self.cluster.len()), bytes(0), bytes(NAME_BYTES_MAX))?;
         check_secrets(self.secret.iter().filter_map(Confidential::inline))?;
         for (key, value, least, most) in [
             ("timeouts.call", times.call, MILLISECOND, DAY),
@@ -79,13 +80,13 @@ pub(super) fn within<T: PartialOrd + fmt::Display>(
     }
 }
 
-/// The length of a name.
+/// So many of something, where the thing itself is not shown.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
-struct Bytes(usize);
+pub(super) struct Counted(pub(super) usize, pub(super) &'static str);
 
-impl fmt::Display for Bytes {
+impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0)
+        write!(f, "{} {}", self.0, self.1)
     }
 }
 

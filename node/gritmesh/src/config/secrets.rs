@@ -1,20 +1,20 @@
 //! The secrets of a cluster: one for each line, wherever the lines come from.
 
 use std::fmt;
-use std::io;
 
 use gritmesh_runtime::admission::{SECRET_LETTERS_MAX, SECRET_LETTERS_MIN, SECRETS_MAX};
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
-use super::range::{RangeError, within};
-use super::{Confidential, Settings};
+use super::Confidential;
+use super::range::{Counted, RangeError, within};
 
 /// Each line of a text as a secret, or the name of a file that holds some.
 pub(crate) fn secret_lines(text: &str) -> Vec<Confidential> {
     lines(text).map(Confidential::new).collect()
 }
 
-fn lines(text: &str) -> impl Iterator<Item = &str> {
+/// The lines of a text that say something.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty())
 }
 
@@ -23,62 +23,17 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Con
     deserializer.deserialize_any(List)
 }
 
-/// Why there are no secrets.
-#[derive(Debug)]
-pub(crate) enum SecretsError {
-    /// A file cannot be read.
-    Read {
-        /// Which.
-        place: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// One is too short or too long, or there are too many.
-    Range(RangeError),
-}
-
-/// The secrets themselves, read from their files.
-pub(crate) fn read_secrets(settings: &Settings) -> Result<Vec<String>, SecretsError> {
-    let mut secrets = Vec::new();
-    for place in &settings.secret {
-        let name = || place.redacted().trim_start_matches('@').to_owned();
-        let text = place.reveal().map_err(|source| SecretsError::Read { place: name(), source })?;
-        let text = text.unwrap_or_default();
-        secrets.extend(lines(&text).map(str::to_owned));
-    }
-    check_secrets(secrets.iter().map(String::as_str)).map_err(SecretsError::Range)?;
-    Ok(secrets)
-}
-
-/// Whether secrets can be used.
-pub(super) fn check_secrets<'a>(secrets: impl Iterator<Item = &'a str>) -> Result<(), RangeError> {
+/// Whether secrets can be used. What is wrong with one is told by its length.
+pub(crate) fn check_secrets<'a>(secrets: impl Iterator<Item = &'a str>) -> Result<(), RangeError> {
     let mut count = 0;
     for secret in secrets {
-        let letters = Letters(secret.chars().count());
-        within("secret", letters, Letters(SECRET_LETTERS_MIN), Letters(SECRET_LETTERS_MAX))?;
+        let letters = |number| Counted(number, "letters");
+        let length = letters(secret.chars().count());
+        within("secret", length, letters(SECRET_LETTERS_MIN), letters(SECRET_LETTERS_MAX))?;
         count += 1;
     }
-    within("secret", Count(count), Count(0), Count(SECRETS_MAX))
-}
-
-/// The length of a secret. The secret itself is never shown.
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
-struct Letters(usize);
-
-impl fmt::Display for Letters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} letters", self.0)
-    }
-}
-
-/// How many secrets there are.
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
-struct Count(usize);
-
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} secrets", self.0)
-    }
+    let secrets = |number| Counted(number, "secrets");
+    within("secret", secrets(count), secrets(0), secrets(SECRETS_MAX))
 }
 
 struct List;
@@ -116,38 +71,5 @@ impl<'de> Visitor<'de> for List {
             secrets.extend(secret_lines(&item));
         }
         Ok(secrets)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OLD: &str = "the old secret of all";
-    const NEW: &str = "the new secret of all";
-
-    #[test]
-    fn secrets_come_from_lines_of_texts_and_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("secrets");
-        std::fs::write(&file, format!("{NEW}\r\n\n  {OLD}\n")).unwrap();
-        let read = |text: &str| read_secrets(&Settings { secret: secret_lines(text), ..Settings::default() });
-        assert_eq!(read(&format!("@{}", file.display())).unwrap(), [NEW, OLD]);
-        assert_eq!(read(&format!("{NEW}\n{OLD}")).unwrap(), [NEW, OLD]);
-        assert_eq!(read("").unwrap(), [""; 0]);
-        assert!(matches!(read("@no/such/file"), Err(SecretsError::Read { .. })));
-    }
-
-    #[test]
-    fn a_secret_that_is_guessed_or_one_too_many_is_refused_without_being_shown() {
-        let settings = Settings { secret: secret_lines("hunter2"), ..Settings::default() };
-        let Err(SecretsError::Range(error)) = read_secrets(&settings) else { panic!("it is too short") };
-        let said = error.to_string();
-        assert!(
-            said.contains("7 letters") && said.contains("16 letters") && !said.contains("hunter2"),
-            "{said}"
-        );
-        let many = Settings { secret: vec![Confidential::new(NEW); SECRETS_MAX + 1], ..Settings::default() };
-        assert!(matches!(read_secrets(&many), Err(SecretsError::Range(_))));
     }
 }

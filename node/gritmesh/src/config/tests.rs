@@ -1,4 +1,5 @@
 use super::*;
+use crate::confidential::read_secrets;
 
 fn toml(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -82,10 +82,7 @@ pub(super) async fn undrain(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    authorize(&face, from, &headers)?;
-    let target: Target = read_order(request).await?;
-    let node = target.node(&face)?;
-    tracing::info!(peer = %from.0, node = %node.short(), "asked to end the drain of a node");
+    let node = ordered(&face, from, &headers, request, "end the drain of a node").await?;
     face.core.undrain_node(node, ANSWER_TIME_MAX).await?;
     Ok(Json(json!({ "draining": false, "name": name_of(&face, node), "node_id": node.to_string() })))
 }
@@ -97,15 +94,27 @@ pub(super) async fn forget(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    authorize(&face, from, &headers)?;
-    let target: Target = read_order(request).await?;
-    let node = target.node(&face)?;
-    tracing::info!(peer = %from.0, node = %node.short(), "asked to forget a member");
+    let node = ordered(&face, from, &headers, request, "forget a member").await?;
     let name = name_of(&face, node);
     let unreached = face.core.forget_member(node, ANSWER_TIME_MAX).await?;
     let answer =
         json!({ "forgotten": true, "name": name, "node_id": node.to_string(), "unreached": unreached });
     Ok(Json(answer))
+}
+
+/// The node that an order is about.
+async fn ordered(
+    face: &Face,
+    from: ConnectInfo<SocketAddr>,
+    headers: &HeaderMap,
+    request: Request,
+    what: &str,
+) -> Result<NodeId, Problem> {
+    authorize(face, from, headers)?;
+    let target: Target = read_order(request).await?;
+    let node = target.node(face)?;
+    tracing::info!(peer = %from.0, node = %node.short(), "asked to {what}");
+    Ok(node)
 }
 
 fn name_of(face: &Face, node: NodeId) -> Option<String> {
