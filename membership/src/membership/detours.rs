@@ -3,10 +3,11 @@
 //! **Problem.** Where one pair of nodes is cut, and both reach a third, nobody is down: each of the two is told by the
 //! third that the other one answers. But what the two send to each other is lost.
 //!
-//! **Design.** What counts is the way there and back: an answer to this node's own probe. If a member has given none
-//! lately, while others have passed its answers on more than once, it is reached by a detour, over those who passed
-//! them on. The next answer of its own ends that. That something arrives from it proves nothing: the link may be cut in
-//! one direction only.
+//! **Design.** What counts is the way there and back: an answer to this node's own probe. If others have passed a
+//! member's answer on, and none of its own comes for some time, it is reached by a detour, over those who passed it on.
+//! A stream loses nothing while it stands, so the answer of a member that is only slow comes within that time. The next
+//! answer of its own ends the detour. That something arrives from it proves nothing: the link may be cut in one
+//! direction only.
 //!
 //! One node in between is enough: a member that no third node reaches for this one is down for it.
 
@@ -15,16 +16,12 @@ use std::time::Duration;
 
 use gritmesh_runtime::{Instant, NodeId};
 
-use super::Membership;
+use super::{Alarm, Membership};
 use crate::event::Effect;
 use crate::view::View;
 
-/// A member that answered by itself within this time is not reached by a detour: a probe that was slow once is asked
-/// again by others although nothing is wrong.
-const ANSWERED_LATELY: Duration = Duration::from_secs(1);
-
-/// Probes in a row that were answered over others only.
-const MISSES: u32 = 2;
+/// How many probe periods a member's own answer may take longer than one that others pass on.
+const PATIENCE_PERIODS: u32 = 3;
 
 /// Those who passed on a member's answers, the last ones first. More are of no use.
 const RELAYS_MAX: usize = 3;
@@ -40,17 +37,12 @@ pub(super) struct Detours {
 
 #[derive(Debug, Default)]
 struct Reach {
+    /// When the member last answered by itself.
     answered: Instant,
-    /// When a probe was last answered over others only, and how often since it last answered by itself.
+    /// Since when only others pass on its answers.
     missed: Option<Instant>,
-    misses: u32,
+    is_detour: bool,
     relays: Vec<NodeId>,
-}
-
-impl Reach {
-    const fn is_detour(&self) -> bool {
-        self.misses >= MISSES
-    }
 }
 
 impl Detours {
@@ -58,26 +50,42 @@ impl Detours {
         Self { probe_period, members: BTreeMap::new(), version: 0 }
     }
 
-    /// A member has answered a probe, by itself or over another one. Tells whether that changes how it is reached.
-    fn answered(&mut self, now: Instant, member: NodeId, over: Option<NodeId>) -> bool {
+    fn patience(&self) -> Duration {
+        self.probe_period * PATIENCE_PERIODS
+    }
+
+    /// A member has answered a probe itself. Tells whether that changes how it is reached.
+    fn answered(&mut self, now: Instant, member: NodeId) -> bool {
+        let before = self.members.insert(member, Reach { answered: now, ..Reach::default() });
+        before.is_some_and(|reach| reach.is_detour)
+    }
+
+    /// A member has answered a probe over another one. Tells whether that changes how it is reached, and whether its own
+    /// answer is to be waited for from now on.
+    fn answered_over(&mut self, now: Instant, member: NodeId, relay: NodeId) -> (bool, bool) {
         let reach = self.members.entry(member).or_default();
-        let before = reach.is_detour();
-        let Some(relay) = over else {
-            *reach = Reach { answered: now, ..Reach::default() };
-            return before;
-        };
-        if now - reach.answered < ANSWERED_LATELY && reach.answered > Instant::ZERO {
-            return false;
+        if now - reach.answered < self.probe_period && reach.answered > Instant::ZERO {
+            // To the same probe.
+            return (false, false);
         }
-        if reach.missed.is_none_or(|missed| now - missed >= self.probe_period) {
-            (reach.missed, reach.misses) = (Some(now), reach.misses.saturating_add(1));
-        }
-        let known = reach.relays.contains(&relay);
-        if !known {
+        let waits = reach.missed.is_none();
+        reach.missed.get_or_insert(now);
+        let is_new = !reach.relays.contains(&relay);
+        if is_new {
             reach.relays.insert(0, relay);
             reach.relays.truncate(RELAYS_MAX);
         }
-        reach.is_detour() && (!before || !known)
+        (reach.is_detour && is_new, waits)
+    }
+
+    /// A member's own answer should have come by now. Tells whether it did not, and that changes how it is reached.
+    fn is_missing(&mut self, now: Instant, member: NodeId) -> bool {
+        let patience = self.patience();
+        let Some(reach) = self.members.get_mut(&member) else { return false };
+        let is_missing = reach.missed.is_some_and(|missed| now - missed >= patience);
+        let changed = is_missing && !reach.is_detour;
+        reach.is_detour |= is_missing;
+        changed
     }
 
     /// Forgets members that are no more, and those who could pass something on and are no more.
@@ -87,7 +95,7 @@ impl Detours {
             let before = reach.relays.len();
             reach.relays.retain(&is_active);
             let stays = is_active(member);
-            changed |= reach.is_detour() && (!stays || reach.relays.len() < before);
+            changed |= reach.is_detour && (!stays || reach.relays.len() < before);
             stays
         });
         changed
@@ -95,7 +103,7 @@ impl Detours {
 
     /// Members that are reached by a detour, and over whom.
     fn all(&self) -> BTreeMap<NodeId, Vec<NodeId>> {
-        let detours = self.members.iter().filter(|(_, reach)| reach.is_detour() && !reach.relays.is_empty());
+        let detours = self.members.iter().filter(|(_, reach)| reach.is_detour && !reach.relays.is_empty());
         detours.map(|(member, reach)| (*member, reach.relays.clone())).collect()
     }
 }
@@ -115,13 +123,28 @@ impl Membership {
                 continue;
             }
             self.note_answer(now, member);
-            changed |= self.detours.answered(now, member, over);
+            let Some(relay) = over else {
+                changed |= self.detours.answered(now, member);
+                continue;
+            };
+            let (is_new, waits) = self.detours.answered_over(now, member, relay);
+            changed |= is_new;
+            if waits {
+                self.alarms.insert(now + self.detours.patience(), Alarm::OwnAnswer(member));
+            }
         }
         if self.detours.version != self.view.version {
             self.detours.version = self.view.version;
             changed |= self.detours.retain(|member| is_active(&self.view, member));
         }
         if changed {
+            out.push(Effect::DetoursChanged);
+        }
+    }
+
+    /// Looks whether a member has answered by itself since others passed its answer on.
+    pub(super) fn await_own_answer(&mut self, now: Instant, member: NodeId, out: &mut Vec<Effect>) {
+        if self.detours.is_missing(now, member) {
             out.push(Effect::DetoursChanged);
         }
     }
@@ -145,48 +168,54 @@ mod tests {
 
     fn detours() -> Detours {
         let mut detours = Detours::new(Duration::from_millis(200));
-        assert!(!detours.answered(at(1_000), A, None));
+        assert!(!detours.answered(at(1_000), A));
         detours
     }
 
     #[test]
     fn a_member_that_only_others_reach_is_reached_over_them_until_it_answers() {
         let mut detours = detours();
-        // Lately answered, then one probe, of which two others tell.
-        assert!(!detours.answered(at(1_900), A, Some(B)));
-        assert!(!detours.answered(at(2_000), A, Some(B)));
-        assert!(!detours.answered(at(2_001), A, Some(C)));
+        assert_eq!(detours.answered_over(at(1_800), A, B), (false, true));
+        assert_eq!(detours.answered_over(at(1_801), A, C), (false, false), "the same probe");
+        assert!(!detours.is_missing(at(2_399), A));
         assert!(detours.all().is_empty());
-        assert!(detours.answered(at(2_200), A, Some(B)));
+        assert!(detours.is_missing(at(2_400), A));
         assert_eq!(detours.all(), [(A, vec![C, B])].into());
-        assert!(!detours.answered(at(2_400), A, Some(B)), "nothing new");
-        assert!(detours.answered(at(2_600), A, None));
+        assert!(!detours.is_missing(at(2_401), A), "nothing new");
+        assert_eq!(detours.answered_over(at(2_500), A, B), (false, false), "nothing new");
+        assert!(detours.answered(at(2_600), A));
         assert!(detours.all().is_empty());
-        assert!(!detours.answered(at(2_800), A, Some(B)));
+        assert_eq!(detours.answered_over(at(2_700), A, B), (false, false), "the same probe");
+        assert_eq!(detours.answered_over(at(2_800), A, B), (false, true));
     }
 
     #[test]
     fn a_slow_member_that_answers_itself_is_not() {
         let mut detours = detours();
         for probe in 0..20 {
-            let now = 1_000 + probe * 400;
-            assert!(!detours.answered(at(now + 150), A, Some(B)));
-            assert!(!detours.answered(at(now + 180), A, None));
+            let now = 2_000 + probe * 800;
+            assert_eq!(detours.answered_over(at(now), A, B), (false, true));
+            assert!(!detours.answered(at(now + 550), A));
+            assert!(!detours.is_missing(at(now + 600), A));
         }
+        // One who looks for the answer to an earlier probe says nothing of the last one.
+        detours.answered_over(at(30_000), A, B);
+        assert!(!detours.is_missing(at(30_500), A));
         assert!(detours.all().is_empty());
     }
 
     #[test]
     fn who_is_gone_is_no_detour_and_no_target() {
         let mut detours = detours();
-        detours.answered(at(3_000), A, Some(B));
-        detours.answered(at(3_200), A, Some(C));
+        detours.answered_over(at(3_000), A, B);
+        detours.answered_over(at(3_200), A, C);
+        assert!(detours.is_missing(at(3_600), A));
         assert_eq!(detours.all(), [(A, vec![C, B])].into());
         assert!(detours.retain(|member| *member != C));
         assert_eq!(detours.all(), [(A, vec![B])].into());
         assert!(detours.retain(|member| *member == A), "nobody is left to go over");
         assert!(detours.all().is_empty());
         assert!(detours.retain(|_| false));
-        assert!(detours.members.is_empty());
+        assert!(detours.members.is_empty() && !detours.is_missing(at(9_000), A));
     }
 }

@@ -110,6 +110,8 @@ enum Alarm {
     Unmet { node: NodeId, incarnation: gritmesh_runtime::Incarnation },
     /// A connected member that is said to be gone should have answered by now.
     Claim(NodeId),
+    /// A member whose answer others passed on should have answered by itself by now.
+    OwnAnswer(NodeId),
     /// The messages of the leave are out.
     Left,
 }
@@ -279,6 +281,7 @@ impl Membership {
             Alarm::Strangers => self.call_strangers(now, out),
             Alarm::Unmet { node, incarnation } => self.suspect_unmet(now, node, incarnation),
             Alarm::Claim(node) => self.decide_claim(node),
+            Alarm::OwnAnswer(node) => self.await_own_answer(now, node, out),
             Alarm::Left => {}
         }
     }
