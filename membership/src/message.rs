@@ -35,6 +35,8 @@ pub(crate) enum Message<'a> {
     Types(Vec<String>),
     /// How long ago the sender last heard of a member that it suspects, in milliseconds.
     Heard { node: NodeId, age_ms: u64 },
+    /// Asks the receiver to tell a member that the sender believes this of it: the sender may not reach it.
+    Tell { member: Member },
 }
 
 const SWIM: u8 = 1;
@@ -46,6 +48,7 @@ const TYPES_REQUEST: u8 = 6;
 const TYPES: u8 = 7;
 const HEARD: u8 = 8;
 const VERDICT: u8 = 9;
+const TELL: u8 = 10;
 
 impl<'a> Message<'a> {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -85,6 +88,10 @@ impl<'a> Message<'a> {
                 buffer.extend_from_slice(&node.0);
                 put_number(&mut buffer, *age_ms);
             }
+            Self::Tell { member } => {
+                buffer.push(TELL);
+                put_member(&mut buffer, member);
+            }
         }
         buffer
     }
@@ -105,6 +112,7 @@ impl<'a> Message<'a> {
             TYPES_REQUEST => Self::TypesRequest,
             TYPES => Self::Types(read_types(reader)?),
             HEARD => Self::Heard { node: NodeId(reader.array()?), age_ms: reader.number()? },
+            TELL => Self::Tell { member: read_member(reader, |_| None)? },
             tag => return Err(WireError::Tag { what: "message", tag }),
         };
         reader.finish()?;
@@ -182,7 +190,8 @@ mod tests {
             Message::Introduce { cluster: Some(ClusterId([3; 16])), asks: false, member: member.clone() },
             Message::Pull,
             Message::Members { members: vec![member.clone(), member.clone()], last: true },
-            Message::Verdict { members: vec![member] },
+            Message::Verdict { members: vec![member.clone()] },
+            Message::Tell { member },
             Message::Digest(9),
             Message::TypesRequest,
             Message::Types(vec!["a".into(), "b".into()]),

@@ -317,7 +317,7 @@ impl Membership {
             }
             Message::Introduce { .. } => {}
             Message::Pull => self.serve_pull(now, from, out),
-            Message::Members { members, last } => self.on_members(now, members, last),
+            Message::Members { members, last } => self.on_members(now, from, members, last, out),
             Message::Verdict { members } => self.on_verdict(members),
             Message::Digest(hash) => self.on_digest(now, from, hash, out),
             Message::TypesRequest => {
@@ -326,6 +326,7 @@ impl Membership {
             }
             Message::Types(names) => self.on_types(from, &names, out),
             Message::Heard { node, age_ms } => self.on_heard(now, from, node, age_ms, out),
+            Message::Tell { member } => self.on_tell(now, member, out),
         }
     }
 

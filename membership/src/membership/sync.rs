@@ -104,7 +104,17 @@ impl Membership {
 
     /// Takes over a list. Who is alive is believed. That somebody is dead is hearsay, for after a partition
     /// each side believes it of the other: the accused becomes a suspect and may refute.
-    pub(super) fn on_members(&mut self, now: Instant, members: Vec<SwimMember>, last: bool) {
+    ///
+    /// Whom this node itself believes dead it calls, so that the member goes beyond what is believed of it. The member
+    /// may be reached by others only, so whoever says that it lives is asked to tell it, too.
+    pub(super) fn on_members(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        members: Vec<SwimMember>,
+        last: bool,
+        out: &mut Vec<Effect>,
+    ) {
         let (mut alive, mut accused) = (Vec::new(), Vec::new());
         let mut estranged = Vec::new();
         for member in members {
@@ -120,7 +130,7 @@ impl Membership {
                 continue;
             }
             match (is_active(member.state()), same) {
-                (true, Some(known)) if !is_active(known.state()) => estranged.push(member.id().clone()),
+                (true, Some(known)) if !is_active(known.state()) => estranged.push(known.clone()),
                 (true, _) => alive.push(member),
                 (false, Some(known)) if known.state() == State::Alive => {
                     accused.push(SwimMember::new(known.id().clone(), known.incarnation(), State::Suspect));
@@ -136,7 +146,10 @@ impl Membership {
             self.alarms.insert(now + wait, Alarm::Hearsay { identity, incarnation });
         }
         self.swim.apply(accused, true);
-        estranged.into_iter().take(CALLED_IN_A_ROW).for_each(|identity| self.swim.announce(identity));
+        for member in estranged.into_iter().take(CALLED_IN_A_ROW) {
+            self.swim.announce(member.id().clone());
+            self.send(from, &Message::Tell { member }, out);
+        }
         self.lists.has_list |= last;
     }
 
@@ -149,6 +162,19 @@ impl Membership {
                 Some(member) => self.swim.apply([member], true),
                 None => {}
             }
+        }
+    }
+
+    /// A peer believes something of a member that it may not reach. It is told if it still is what the peer speaks of;
+    /// nobody believes it for that.
+    pub(super) fn on_tell(&mut self, now: Instant, member: SwimMember, out: &mut Vec<Effect>) {
+        let node = member.id().node_id();
+        if node == self.own_id() {
+            return self.take_about_self(member);
+        }
+        let is_current = self.known(node).is_some_and(|known| known.id() == member.id());
+        if is_current && self.peers.contains_key(&node) && self.may_tell(now, node) {
+            self.send(node, &Message::Verdict { members: vec![member] }, out);
         }
     }
 

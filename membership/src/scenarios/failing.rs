@@ -187,6 +187,29 @@ fn a_pair_that_is_cut_is_reached_over_others_and_nobody_dies() {
     describe("a cut pair known to both", took);
 }
 
+/// A node was cut off from both others for so long that all believe the worst, and then only one of the two is back for it.
+#[test]
+fn whoever_is_reached_over_others_again_is_a_member_again() {
+    let mut took = Vec::new();
+    for seed in 0..20 {
+        let mut world = World::settled(seed, 3);
+        world.partition(&[1]);
+        world.run(Duration::from_secs(5));
+        assert!(world.deaths(|_| true) > 0, "seed {seed}");
+        world.heal();
+        world.cut_link(1, 2);
+        world.cut_link(2, 1);
+        let whole =
+            |world: &World| (1..=3).all(|number| world.node(number).machine.view().active().count() == 3);
+        took.push(world.run_until(Duration::from_secs(20), whole));
+        world.run(Duration::from_secs(30));
+        assert!(whole(&world), "seed {seed}");
+        let detours = |number| world.node(number).machine.detours().into_keys().collect::<Vec<_>>();
+        assert_eq!((detours(1), detours(2)), (vec![World::id(2)], vec![World::id(1)]), "seed {seed}");
+    }
+    describe("a member that is only reached over others is back", took);
+}
+
 /// Four of five are told to forget the dead one, the last one is not: it still shows it, and nobody else does again.
 #[test]
 fn a_forgotten_member_stays_forgotten_until_it_comes_back() {
