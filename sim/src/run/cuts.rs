@@ -60,12 +60,19 @@ pub(super) fn end(history: &mut History, sim: &Sim) {
 }
 
 /// Whether each of these shards, of which there are some, has at least three voters, whose majority survives a bad disk.
+/// What only a minority of them knows of may not come about: until then those count who voted before.
 pub(super) fn have_three_voters(sim: &Sim, shards: impl Iterator<Item = u32>) -> bool {
-    let mut newest =
-        shards.map(|shard| configs(sim, shard).into_iter().max_by_key(|config| config.epoch)).peekable();
-    let has_three =
-        |config: Option<Config>| config.is_some_and(|config| !config.joint && config.voters().count() >= 3);
-    newest.peek().is_some() && newest.all(has_three)
+    let has_three = |shard: u32| {
+        let known = configs(sim, shard);
+        let newest = known.iter().max_by_key(|config| config.epoch);
+        newest.is_some_and(|newest| {
+            let knowing = known.iter().filter(|config| config.epoch == newest.epoch).count();
+            let voters = newest.voters().count();
+            !newest.joint && voters >= 3 && 2 * knowing > voters
+        })
+    };
+    let mut shards = shards.peekable();
+    shards.peek().is_some() && shards.all(has_three)
 }
 
 /// The configurations of a shard that the disks know.

@@ -15,8 +15,15 @@ use crate::world::NodeIndex;
 /// How long every shard has to have three voters, so that it has a majority whatever pair is cut.
 const VOTERS_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long the cut lasts before the calls: while the connection of the two still stands, or when it is long gone.
-const AFTER: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(14)];
+/// How long the cut lasts before the calls, while the connection of the two still stands.
+const SOON: Duration = Duration::from_secs(4);
+
+/// How long it lasts until that is long gone, and whatever else was wrong before.
+const LATE: Duration = Duration::from_secs(14);
+
+/// How long earlier faults have an effect: what they held up is retransmitted up to 3 s after their end, and who was
+/// silent for so long may have been taken for dead.
+const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// How long each call may take.
 const TIMEOUT: Duration = Duration::from_secs(4);
@@ -37,14 +44,20 @@ impl Phases<'_> {
             return;
         }
         let mut rng = seed.rng();
+        let (one_way, soon) = (rng.chance(0.5), rng.chance(0.5));
+        if soon {
+            self.sim.advance(AFTERMATH);
+            if !self.sim.run_until(VOTERS_LIMIT, |sim| sim.is_ready() && have_voters(sim)) {
+                return;
+            }
+        }
         let one = rng.below(u64::from(nodes)) as u16;
         let other = (one + 1 + rng.below(u64::from(nodes) - 1) as u16) % nodes;
-        let (one_way, after) = (rng.chance(0.5), AFTER[rng.below(AFTER.len() as u64) as usize]);
         let (one, other) = (NodeIndex(one), NodeIndex(other));
         self.sim.world_mut().cut_pair(one, other, one_way);
         let from = self.sim.now();
         self.history.lock().pair_cuts.push(PairCut { from, until: None, nodes: [one, other] });
-        self.sim.advance(after);
+        self.sim.advance(if soon { SOON } else { LATE });
         self.call_all(&[one, other]);
         for cut in &mut self.history.lock().pair_cuts {
             cut.until = Some(self.sim.now());
