@@ -63,7 +63,7 @@ impl Node {
                     waits_for.push(format!("leaders of {} of {all} shards", all - led));
                 }
                 if !self.has_settled() {
-                    waits_for.push("its share of the shards".to_owned());
+                    waits_for.push(self.awaited_share());
                 }
                 match view.active().count() {
                     0 | 1 => notes.push("this node is alone: nothing is replicated".to_owned()),
@@ -110,6 +110,20 @@ impl Node {
             || self.control.peek(|control| control.placement().is_settled());
         self.settled.store(settled, Ordering::Relaxed);
         settled
+    }
+
+    /// The shards that are not yet where they should be, and what the first of them waits for.
+    fn awaited_share(&self) -> String {
+        self.control.peek(|control| {
+            let mut moves = control.placement().moves();
+            match moves.next() {
+                None => "its share of the shards".to_owned(),
+                Some(Move { shard, missing, .. }) => {
+                    let more = moves.count();
+                    format!("its share of the shards: shard {shard} waits for its {missing}, and {more} more are to move")
+                }
+            }
+        })
     }
 
     /// The cluster as this node sees it.
