@@ -35,6 +35,7 @@ mod options;
 mod outages;
 mod passivation;
 mod records;
+mod refusals;
 mod requests;
 mod status;
 mod steady;

@@ -51,6 +51,7 @@ use crate::metrics::Metrics;
 use crate::options::{ANSWERS_KEPT_MIN, ENGINES_MAX, NodeOptions, StartError};
 use crate::outages::Outages;
 use crate::records::Remembered;
+use crate::refusals::Refusals;
 use crate::requests::Asked;
 use crate::steady::SteadyClock;
 use dead_letters::DeadLetters;
@@ -82,6 +83,7 @@ pub struct Node {
     subscribers: Subscribers,
     warned: Mutex<std::collections::BTreeSet<String>>,
     dead_letters: Mutex<DeadLetters>,
+    refusals: Mutex<Refusals>,
     /// When somebody was last warned of nodes that do not answer this one.
     detours_warned: Mutex<std::collections::BTreeMap<NodeId, gritmesh_runtime::Instant>>,
     /// Whose replicas the disk holds, if that is another node: this one has lost its key.
@@ -173,6 +175,7 @@ impl Node {
             subscribers: Subscribers::default(),
             warned: Mutex::default(),
             dead_letters: Mutex::default(),
+            refusals: Mutex::default(),
             detours_warned: Mutex::default(),
             former,
             metrics: Metrics::new(),

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use gritmesh_actor::{Context, Registry, actor, handlers};
 use gritmesh_core::{DynamicCall, Node, NodeOptions, admin, remembered};
-use gritmesh_runtime::admission::Hello;
+use gritmesh_runtime::admission::{Hello, Refusal};
 use gritmesh_runtime::tokio::{SystemClock, TokioSpawn};
 use gritmesh_runtime::{
-    Batch, Change, Disk, DiskError, Environment, FailureCode, KeyValue, Network, NodeId, NodeInfo, Persisted,
-    Reads, Seed, SendError, Snapshot, Table, Tag, TrafficClass, TypesDigest, WIRE_VERSION,
+    Batch, Change, Disk, DiskError, Environment, FailureCode, KeyValue, Network, NetworkEvent,
+    NetworkHandler, NodeId, NodeInfo, Persisted, Reads, Seed, SendError, Snapshot, Table, Tag, TrafficClass,
+    TypesDigest, WIRE_VERSION,
 };
 use parking_lot::Mutex;
 
@@ -226,6 +227,35 @@ async fn founds_serves_and_contains_failures() {
     let (actors, all) = node.actors(None, 10);
     assert_eq!((actors.len(), all), (2, 2));
     assert!(node.metrics_text().contains("gritmesh_actors 2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_not_ready_says_what_it_waits_for_and_who_turned_it_away() {
+    let node = start();
+    assert_eq!(node.actor::<Counter>("a").add(1).await.unwrap(), 1);
+    let refuse = |address: Option<&str>, refusal| {
+        let event = NetworkEvent::Refused {
+            address: address.map(str::to_owned),
+            peer: Some(NodeId([2; 32])),
+            by_us: address.is_none(),
+            refusal,
+        };
+        node.handle(event);
+    };
+    let noted = || node.readiness().notes.join("\n");
+    refuse(Some("seed:7946"), Refusal::WrongSecret);
+    refuse(None, Refusal::WireVersion { ours: 2, theirs: 1 });
+    assert!(!noted().contains("seed:7946"), "a node that is ready lacks nobody: {}", noted());
+
+    node.drain_node(NodeId([1; 32]), true, Duration::from_secs(5)).await.unwrap();
+    let waits_for = node.readiness().waits_for;
+    assert_eq!(waits_for[0], "an order to take part again, or its end: the node is draining");
+    assert!(
+        noted().contains("no connection with seed:7946, 0 s ago: the cluster secrets differ"),
+        "{}",
+        noted()
+    );
+    assert!(!noted().contains("wire version"), "what strangers try is no reason: {}", noted());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gritmesh_actor::{Chain, DynamicPayload, Header, Origin, Submission, WireReply, WireTurn};
+use gritmesh_runtime::admission::Refusal;
 use gritmesh_runtime::frame::Frames;
 use gritmesh_runtime::{
     ActorAddress, DialError, Epoch, Failure, FailureCode, Incarnation, Instant, NetworkEvent, NetworkHandler,
@@ -63,7 +64,7 @@ impl NetworkHandler for Node {
             // The network has logged both, as often as strangers may.
             NetworkEvent::Refused { address, by_us, refusal, .. } => {
                 node.metrics.refused.get_or_create(&ReasonLabel { reason: refusal.as_str().into() }).inc();
-                node.control.post(&node, control::Event::Refused { address, by_us, refusal });
+                node.refused(address, by_us, refusal);
             }
             NetworkEvent::Malformed { .. } => {
                 node.metrics.malformed.inc();
@@ -77,9 +78,8 @@ impl Node {
         let own = matches!(error, DialError::Own { .. });
         if let DialError::DuplicateIdentity { .. } = error {
             tracing::error!(address, %error, "identity in use");
-            let refusal = gritmesh_runtime::admission::Refusal::DuplicateIdentity;
-            let event = control::Event::Refused { address: Some(address), by_us: false, refusal };
-            return self.control.post(self, event);
+            let refusal = Refusal::DuplicateIdentity;
+            return self.refused(Some(address), false, refusal);
         }
         match error {
             DialError::Resolve { .. } if self.warn_once(&format!("unknown {address}")) => {
@@ -91,6 +91,13 @@ impl Node {
             _ => tracing::debug!(address, %error, "dial failed"),
         }
         self.control.post(self, control::Event::DialFailed { address, own });
+    }
+
+    fn refused(self: &Arc<Self>, address: Option<String>, by_us: bool, refusal: Refusal) {
+        if let Some(address) = &address {
+            self.refusals.lock().add(self.environment.clock.now(), address, &refusal);
+        }
+        self.control.post(self, control::Event::Refused { address, by_us, refusal });
     }
 
     /// The engines hear of the loss of a peer, or of its death.

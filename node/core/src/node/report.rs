@@ -44,9 +44,9 @@ impl Node {
         let mut waits_for = Vec::new();
         let mut notes = Vec::new();
         if self.stopping.load(Ordering::Relaxed) {
-            waits_for.push("nothing: the node is stopping".to_owned());
+            waits_for.push("its end: the node is stopping".to_owned());
         } else if self.drain.is_begun() {
-            waits_for.push("nothing: the node is draining".to_owned());
+            waits_for.push("an order to take part again, or its end: the node is draining".to_owned());
         }
         if self.cluster().is_none() {
             waits_for.push("a cluster: it has neither founded nor joined one".to_owned());
@@ -99,6 +99,9 @@ impl Node {
                 former.short()
             );
             if waits_for.is_empty() { notes.push(lost) } else { waits_for.push(lost) }
+        }
+        if !waits_for.is_empty() {
+            notes.extend(self.refusals.lock().notes(self.environment.clock.now()));
         }
         Readiness { ready: waits_for.is_empty(), waits_for, notes }
     }

@@ -148,7 +148,7 @@ fn a_node_that_goes_has_nothing_to_complain_of() {
     let mut watch = Watch::new();
     watch.seconds(5);
     watch.sight.going = true;
-    watch.sight.waits_for = Some("nothing: the node is draining".into());
+    watch.sight.waits_for = Some("an order to take part again, or its end: the node is draining".into());
     watch.cut_off(SHARDS as usize);
     watch.led_by(ME, None);
     assert_eq!(watch.seconds(100), []);

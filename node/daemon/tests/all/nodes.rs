@@ -250,6 +250,10 @@ fn a_wrong_secret_is_a_warning_on_both_sides_and_the_joiner_tries_on() {
     assert!(joiner.complains("secrets differ").contains("WARN"));
     assert!(first.complains("secrets differ").contains("`--secret`"));
     assert!(joiner.goes_on());
+    let http = joiner.says_json("peer_address")["http_url"].as_str().unwrap().replace("http://", "");
+    let status = text(&run(&["cluster", "status", "--node", &http]).stdout);
+    let note = format!("note: no connection with {seed}, ");
+    assert!(status.contains(&note) && status.contains("s ago: the cluster secrets differ"), "{status}");
     drop(joiner);
     let joiner = Running::start(&up(
         other.path(),
