@@ -29,6 +29,7 @@
 //! response: what an envelope means is not known here.
 
 mod admission;
+mod complaints;
 mod control;
 mod driver;
 mod encounter;

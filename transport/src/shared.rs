@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use gritmesh_runtime::admission::{Hello, Refusal, Secrets};
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SetOnce, mpsc, oneshot};
 
+use crate::complaints::Complaints;
 use crate::meter::{LogGate, Meter};
 use crate::options::{ADMISSIONS_MAX, Options, PEERS_MAX};
 use crate::outbox::Limits;
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) meter: Meter,
     pub(crate) stranger_log: LogGate,
+    complaints: Complaints,
 }
 
 /// The parts of [`Shared`] that differ from node to node.
@@ -97,6 +100,7 @@ impl Shared {
             runtime: Handle::current(),
             meter: Meter::default(),
             stranger_log: LogGate::default(),
+            complaints: Complaints::default(),
         };
         let hello = shared.hello.lock().clone();
         shared.set_hello(hello);
@@ -229,10 +233,18 @@ impl Shared {
     ) {
         let Connection { peer, remote, .. } = *connection;
         self.meter.refused(by_us, &refusal);
-        if self.stranger_log.is_open() {
-            let code = refusal.as_str();
-            let address = address.clone().unwrap_or_else(|| remote.to_string());
-            tracing::warn!(peer = %peer.short(), address, by_us, code, %refusal, "a connection was refused");
+        let code = refusal.as_str();
+        // Who dials has another port each time.
+        let whom = address.clone().unwrap_or_else(|| format!("{} {peer}", remote.ip()));
+        let unsaid = self.complaints.warn(Instant::now(), whom, code, || self.stranger_log.is_open());
+        let (peer_short, shown) = (peer.short(), address.clone().unwrap_or_else(|| remote.to_string()));
+        match unsaid {
+            Some(unsaid) => tracing::warn!(
+                peer = %peer_short, address = shown, by_us, code, %refusal, unsaid, "a connection was refused"
+            ),
+            None => tracing::debug!(
+                peer = %peer_short, address = shown, by_us, code, %refusal, "a connection was refused again"
+            ),
         }
         self.emit(NetworkEvent::Refused { address, peer: Some(peer), by_us, refusal });
     }
