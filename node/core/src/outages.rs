@@ -70,6 +70,8 @@ pub(crate) struct Sight {
     pub(crate) going: bool,
     /// Members that take part.
     pub(crate) active: BTreeSet<NodeId>,
+    /// Members that said good-bye.
+    pub(crate) left: BTreeSet<NodeId>,
     pub(crate) shards: Vec<ShardSight>,
 }
 
@@ -103,6 +105,8 @@ pub(crate) struct Outages {
     unserved: BTreeMap<ShardId, Instant>,
     leads: BTreeMap<ShardId, Lead>,
     won: Bulk,
+    inherited: Bulk,
+    regained: Bulk,
     lost: Bulk,
 }
 
@@ -177,16 +181,22 @@ impl Outages {
     }
 
     /// A leader that hands over in good order is followed by another at once. What is told is leadership that ended
-    /// without one, and leadership that came from a node that is gone.
+    /// without one, and leadership that came from a node that is not there any more: whether it died or said good-bye
+    /// is the difference between an outage and a restart.
     fn look_at_leaders(&mut self, now: Instant, sight: &Sight, out: &mut Vec<Record>) {
-        let (mut won, mut lost) = (0, 0);
+        let (mut won, mut inherited, mut regained, mut lost) = (0, 0, 0, 0);
         for shard in &sight.shards {
             let before = self.leads.get(&shard.shard).copied();
             let leader = shard.leader.filter(|leader| sight.active.contains(leader));
             match (before, leader) {
                 (Some(before), Some(leader)) if leader == sight.me => {
-                    let was_gone = before.leader != sight.me && !sight.active.contains(&before.leader);
-                    won += usize::from(before.lost || was_gone);
+                    if before.leader == sight.me {
+                        regained += usize::from(before.lost);
+                    } else if sight.left.contains(&before.leader) {
+                        inherited += 1;
+                    } else if !sight.active.contains(&before.leader) {
+                        won += 1;
+                    }
                 }
                 (Some(before), None) if before.leader == sight.me && !before.lost => {
                     self.leads.insert(shard.shard, Lead { leader: sight.me, lost: true });
@@ -204,6 +214,12 @@ impl Outages {
         }
         if let Some(shards) = self.won.add(now, won, of) {
             out.push(Record::LeadershipWon { shards, of });
+        }
+        if let Some(shards) = self.regained.add(now, regained, of) {
+            out.push(Record::LeadershipRegained { shards, of });
+        }
+        if let Some(shards) = self.inherited.add(now, inherited, of) {
+            out.push(Record::LeadershipInherited { shards, of });
         }
     }
 

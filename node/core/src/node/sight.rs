@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use gritmesh_membership::MemberState;
 use gritmesh_sharding::Shard;
 
 use super::Node;
@@ -32,11 +33,14 @@ impl Node {
             serves: here.get(&shard.id).is_some_and(|here| here.serves),
         };
         let shards = routes.as_ref().map_or(&[][..], |routes| routes.table.shards());
+        let view = self.view.load();
+        let left = view.members.iter().filter(|(_, member)| member.state == MemberState::Left);
         Sight {
             me: self.info.node_id,
             waits_for: (!readiness.ready).then(|| readiness.waits_for.join("; ")),
             going: self.drain.is_begun() || self.leaving.load(Ordering::Relaxed),
-            active: self.view.load().active().map(|(node, _)| *node).collect(),
+            active: view.active().map(|(node, _)| *node).collect(),
+            left: left.map(|(node, _)| *node).collect(),
             shards: shards.iter().map(sight).collect(),
         }
     }

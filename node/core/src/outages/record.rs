@@ -29,7 +29,18 @@ pub(crate) enum Record {
         shards: usize,
         of: usize,
     },
+    /// From nodes that are down.
     LeadershipWon {
+        shards: usize,
+        of: usize,
+    },
+    /// What this node itself had lost.
+    LeadershipRegained {
+        shards: usize,
+        of: usize,
+    },
+    /// From nodes that said good-bye.
+    LeadershipInherited {
         shards: usize,
         of: usize,
     },
@@ -89,7 +100,13 @@ impl Record {
                 tracing::warn!(shards, of, "leadership of shards was lost, and no other node leads them");
             }
             Self::LeadershipWon { shards, of } => {
-                tracing::warn!(shards, of, "leadership of shards was taken over from nodes that are gone");
+                tracing::warn!(shards, of, "leadership of shards was taken over from nodes that are down");
+            }
+            Self::LeadershipRegained { shards, of } => {
+                tracing::warn!(shards, of, "leadership of shards that was lost is back");
+            }
+            Self::LeadershipInherited { shards, of } => {
+                tracing::info!(shards, of, "leads shards of nodes that have left in good order");
             }
             Self::Stuck { shards, of, named, lasted } => {
                 let numbers: Vec<String> = named.iter().map(|shard| shard.0.to_string()).collect();

@@ -30,6 +30,7 @@ impl Watch {
             waits_for: None,
             going: false,
             active: [ME, TWO, THREE].into(),
+            left: BTreeSet::new(),
             shards: (0..SHARDS).map(shard).collect(),
         };
         Self { outages: Outages::default(), now: Instant::ZERO, sight }
@@ -168,8 +169,23 @@ fn leadership_that_is_lost_or_taken_over_is_told_in_bulk() {
             (shard.leader, shard.serves) = (Some(ME), true);
         }
     }
-    assert_eq!(watch.seconds(5), [Record::LeadershipWon { shards: 6, of }]);
+    let won = [Record::LeadershipWon { shards: 3, of }, Record::LeadershipRegained { shards: 3, of }];
+    assert_eq!(watch.seconds(5), won);
     assert_eq!(watch.seconds(100), []);
+}
+
+#[test]
+fn who_takes_over_from_a_node_that_left_has_nothing_to_warn_of() {
+    let mut watch = Watch::new();
+    watch.seconds(5);
+    watch.sight.active.remove(&TWO);
+    watch.sight.left.insert(TWO);
+    watch.led_by(TWO, Some(ME));
+    watch.sight.active.remove(&THREE);
+    watch.led_by(THREE, Some(ME));
+    let of = SHARDS as usize;
+    let told = [Record::LeadershipWon { shards: 2, of }, Record::LeadershipInherited { shards: 3, of }];
+    assert_eq!(watch.seconds(5), told, "one of the two has died");
 }
 
 #[test]
