@@ -77,12 +77,25 @@ impl Node {
         }
     }
 
+    /// What becomes of an order. One that is carried out is logged where that begins.
+    pub(super) fn obeyed(
+        &self,
+        from: Option<NodeId>,
+        order: &'static str,
+        answer: Result<NodeAnswer, NodeRefusal>,
+    ) -> Result<NodeAnswer, NodeRefusal> {
+        if let Err(refusal) = &answer {
+            tracing::info!(asker = self.asker(from), order, %refusal, "an order was refused");
+        }
+        answer
+    }
+
     pub(super) fn obey_drain(&self, from: Option<NodeId>, forced: bool) -> Result<NodeAnswer, NodeRefusal> {
         if !forced && !self.drain.is_begun() && self.heirs() == 0 {
             return Err(NodeRefusal::LastNode);
         }
-        tracing::info!(asker = self.asker(from), forced, "asked to drain");
         self.begin_drain(forced);
+        tracing::info!(asker = self.asker(from), forced, "drains by an order");
         Ok(NodeAnswer::Done)
     }
 
@@ -90,8 +103,8 @@ impl Node {
         if self.is_stopping() {
             return Err(NodeRefusal::Stopping);
         }
-        tracing::info!(asker = self.asker(from), "asked to take part again after a drain");
         self.end_drain();
+        tracing::info!(asker = self.asker(from), "takes part again by an order");
         Ok(NodeAnswer::Done)
     }
 
@@ -100,7 +113,7 @@ impl Node {
             if member.state.is_active() {
                 return Err(NodeRefusal::Alive { name: member.info.name.clone() });
             }
-            tracing::info!(asker = self.asker(from), name = member.info.name, "asked to forget a member");
+            tracing::info!(asker = self.asker(from), name = member.info.name, "forgets a member by an order");
         }
         self.control.post(&self.this(), control::Event::Forget(node));
         Ok(NodeAnswer::Done)

@@ -156,9 +156,9 @@ impl Node {
                     address.map_err(|error| NodeRefusal::Malformed { detail: error.to_string() })?;
                 Ok(NodeAnswer::InMemory(self.directory.get(address.token(), &address).is_some()))
             }
-            NodeRequest::Drain { forced } => self.obey_drain(from, forced),
-            NodeRequest::Undrain => self.obey_undrain(from),
-            NodeRequest::Forget { node } => self.obey_forget(from, node),
+            NodeRequest::Drain { forced } => self.obeyed(from, "drain", self.obey_drain(from, forced)),
+            NodeRequest::Undrain => self.obeyed(from, "undrain", self.obey_undrain(from)),
+            NodeRequest::Forget { node } => self.obeyed(from, "forget", self.obey_forget(from, node)),
         }
     }
 }
