@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use ureq::http::Response;
+use ureq::http::header::AUTHORIZATION;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, RequestBuilder, Timeout};
 
@@ -154,11 +155,22 @@ impl Ask {
                 Err(Silence::Unreached(why)) => unreached.push(why),
                 reached => {
                     self.first.store(index, Ordering::Relaxed);
-                    return reached.unwrap_or_else(|silence| Err(silence.into_refusal()));
+                    let answered = reached.unwrap_or_else(|silence| Err(silence.into_refusal()));
+                    return answered.map_err(|refusal| self.about_the_token(refusal));
                 }
             }
         }
         Err(Silence::Unreached(unreached.join("; ")).into_refusal())
+    }
+
+    /// A node says the same of no token and of a wrong one. Only here is known which of the two it was.
+    fn about_the_token(&self, mut refusal: Refusal) -> Refusal {
+        let by_hand = self.headers.iter().any(|given| given.name == AUTHORIZATION);
+        if refusal.code() == "unauthorized" && (self.token.is_some() || by_hand) {
+            let said = refusal.detail();
+            refusal.0["detail"] = format!("the node does not accept the token that was given: {said}").into();
+        }
+        refusal
     }
 
     /// A request with its headers.

@@ -72,6 +72,23 @@ fn the_next_node_is_asked_where_nobody_is_reached() {
     assert!(refusal.detail().contains(&absent) && refusal.detail().contains(&other), "{refusal:?}");
 }
 
+#[test]
+fn a_wrong_token_does_not_read_like_a_missing_one() {
+    const REFUSED: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 43\r\nConnection: close\r\n\r\n\
+                           {\"code\":\"unauthorized\",\"detail\":\"send one\"}";
+    let asked = |dress: &dyn Fn(Ask) -> Ask| {
+        let (node, serving) = somebody(REFUSED);
+        let refusal = dress(among(&[&node])).get("/x").unwrap_err();
+        serving.join().unwrap();
+        assert_eq!(refusal.code(), "unauthorized");
+        refusal.detail().to_owned()
+    };
+    assert_eq!(asked(&|ask| ask), "send one");
+    let wrong = "the node does not accept the token that was given: send one";
+    assert_eq!(asked(&|ask| ask.with_token(Some("wrong".into()))), wrong);
+    assert_eq!(asked(&|ask| ask.with_headers(vec!["authorization: Bearer wrong".parse().unwrap()])), wrong);
+}
+
 /// Whoever hears nothing after an order does not give it to another node.
 #[test]
 fn an_order_that_was_sent_is_not_given_again() {

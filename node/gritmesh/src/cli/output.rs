@@ -224,7 +224,7 @@ fn hint_of(code: &str) -> Option<&'static str> {
         "paused" => "`actor resume` lets it go on",
         "broken_history" => "other replicas may have what is missing; see the log of the node that leads it",
         "last_node" => "start another node, or drain this one all the same with `--force`",
-        "unauthorized" => "give the node's token with `--token @FILE`",
+        "unauthorized" => "give the node's own token with `--token @FILE`, or in the variable GRITMESH_TOKEN",
         "forbidden" => "run this on the node's own machine, or start the node with `--token`",
         _ => return None,
     })
