@@ -4,12 +4,27 @@ use std::fmt;
 use std::io::{IsTerminal, stderr};
 use std::panic::PanicHookInfo;
 
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::{LogFilter, LogFormat};
 
-/// What libraries say at the level that nodes use for what operators want to know. A filter can ask for it by name.
-const QUIET: &str = "libp2p_swarm=warn";
+/// How much libraries may say where a filter has one level for everything. What they tell at the level that nodes use
+/// for what operators want to know is about themselves, and at `debug` it buries the rest. A filter can ask for it by
+/// name. The longer of two names that begin a target counts, so these are the shortest.
+///
+/// A connection that is closed is a warning to the two that carry streams, and nothing to an operator: nodes tell
+/// themselves which connections end, and why.
+const LIBRARIES: [(&str, LevelFilter); 8] = [
+    ("if_watch", LevelFilter::WARN),
+    ("libp2p", LevelFilter::WARN),
+    ("multistream_select", LevelFilter::ERROR),
+    ("netlink", LevelFilter::WARN),
+    ("rtnetlink", LevelFilter::WARN),
+    ("rustls", LevelFilter::WARN),
+    ("ureq", LevelFilter::WARN),
+    ("yamux", LevelFilter::ERROR),
+];
 
 type Replace = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
 
@@ -56,11 +71,92 @@ pub(super) fn start(filter: &LogFilter, format: LogFormat) -> Log {
 }
 
 fn parsed(filter: &LogFilter) -> EnvFilter {
-    EnvFilter::try_new(format!("{QUIET},{filter}")).expect("a filter that was read is one")
+    EnvFilter::try_new(with_quiet_libraries(filter.as_str())).expect("a filter that was read is one")
+}
+
+/// The filter, in which libraries that it does not name say less than everything else. They never say more.
+fn with_quiet_libraries(filter: &str) -> String {
+    let plain = |part: &str| part.trim().parse::<LevelFilter>().ok();
+    let level = filter.split(',').filter_map(plain).next_back().unwrap_or(LevelFilter::OFF);
+    let quiet = LIBRARIES.iter().filter(|(_, most)| *most < level);
+    let mut parts: Vec<String> = quiet.map(|(target, most)| format!("{target}={most}")).collect();
+    // What comes later counts.
+    parts.push(filter.to_owned());
+    parts.join(",")
 }
 
 /// Whoever reads lines as JSON cannot read what is written for a person.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
     tracing::error!(place, reason = panic.payload_as_str(), "a thread panicked");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Which of the lines that nodes and libraries write comes through.
+    fn written(filter: &str) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let filter = parsed(&filter.parse().unwrap());
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(move || writer.clone())
+            .without_time()
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::error!(target: "yamux::connection", "1");
+            tracing::warn!(target: "yamux::connection", "2");
+            tracing::warn!(target: "multistream_select::dialer_select", "3");
+            tracing::warn!(target: "libp2p_tcp", "4");
+            tracing::info!(target: "libp2p_swarm", "5");
+            tracing::debug!(target: "libp2p_swarm", "6");
+            tracing::debug!(target: "netlink_proto::connection", "7");
+            tracing::info!(target: "gritmesh_core::node", "8");
+            tracing::debug!(target: "gritmesh_core::node", "9");
+            tracing::debug!(target: "an_application", "10");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let numbers: Vec<&str> = text.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+        numbers.join(" ")
+    }
+
+    #[test]
+    fn libraries_say_less_than_nodes_unless_they_are_named() {
+        for (filter, expected) in [
+            ("off", ""),
+            ("error", "1"),
+            ("warn", "1 4"),
+            ("info", "1 4 8"),
+            ("debug", "1 4 8 9 10"),
+            ("TRACE", "1 4 8 9 10"),
+            ("info,gritmesh_core=debug", "1 4 8 9"),
+            ("gritmesh_core=debug", "8 9"),
+            ("debug,libp2p_swarm=debug", "1 4 5 6 8 9 10"),
+            ("info,libp2p=info", "1 4 5 8"),
+            ("info,yamux=warn,multistream_select=warn", "1 2 3 4 8"),
+            ("yamux=off,info", "4 8"),
+        ] {
+            assert_eq!(written(filter), expected, "{filter}");
+        }
+    }
 }
