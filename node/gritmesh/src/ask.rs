@@ -208,6 +208,7 @@ fn title_of(code: &str) -> &'static str {
         "cannot_start" => "The node cannot start",
         "not_drained" => "The node still keeps shards",
         "last_node" => "No other node can take over",
+        "unknown_node" => "No member has that name",
         "called_off" => "The node takes part again",
         _ => "No answer",
     }

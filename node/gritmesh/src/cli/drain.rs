@@ -3,6 +3,7 @@
 //! Any node is asked, and passes the order on by the peers to the node that it names: an HTTP address does not say who
 //! answers there.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use gritmesh_core::{ClusterStatus, NodeReport, NodeStatus};
@@ -74,29 +75,28 @@ fn order(
 ) -> Result<(String, Value), Failed> {
     let ask = arguments.asking.ask()?;
     let (_, status) = read::<ClusterStatus>(&ask, "/v1/cluster")?;
-    // Of two that have one name, the one is meant that the order makes sense for. Where there is none, the node says why.
-    let fitting = find(&status.members, &arguments.target, fits);
-    let member = fitting.or_else(|_| find(&status.members, &arguments.target, |_| true))?;
+    let member = find(&status.members, &arguments.target, fits)?;
     let answer = ask.post(&format!("/v1/node/{verb}"), &json!({ "node": member.node_id }))?;
     Ok((one_row(&member.name), answer))
 }
 
-/// The node of that name, or whose id begins so.
+/// The node of that name, or whose id begins so. Of two that have one name, the one is meant that the order makes sense
+/// for. If it makes sense for none of that name, the node that is asked says why.
 fn find<'a>(
     members: &'a [NodeStatus],
     target: &str,
     fits: fn(&NodeStatus) -> bool,
 ) -> Result<&'a NodeStatus, Failed> {
-    let fitting = || members.iter().filter(|member| fits(member));
-    let mut found: Vec<&NodeStatus> = fitting().filter(|member| member.name == target).collect();
-    if found.is_empty() {
-        found = fitting().filter(|member| member.node_id.starts_with(target)).collect();
-    }
+    let fitting: Vec<&NodeStatus> = members.iter().filter(|member| fits(member)).collect();
+    let found = Some(named(&fitting, target)).filter(|found| !found.is_empty());
+    let found = found.unwrap_or_else(|| named(&members.iter().collect::<Vec<_>>(), target));
     match found.as_slice() {
         [member] => Ok(member),
         [] => {
-            let names: Vec<&str> = fitting().map(|member| member.name.as_str()).collect();
-            Err(Failed::Unusable(format!("no node is called `{target}`; there are {}", names.join(", "))))
+            let names: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
+            let detail = format!("no node is called `{target}`, and no id begins so; there are {names}");
+            Err(Refusal::new("unknown_node", detail).into())
         }
         several => {
             let ids: Vec<&str> =
@@ -104,6 +104,12 @@ fn find<'a>(
             Err(Failed::Unusable(format!("`{target}` may be any of {}; give the id", ids.join(", "))))
         }
     }
+}
+
+fn named<'a>(members: &[&'a NodeStatus], target: &str) -> Vec<&'a NodeStatus> {
+    let all = || members.iter().copied();
+    let found: Vec<&NodeStatus> = all().filter(|member| member.name == target).collect();
+    if found.is_empty() { all().filter(|member| member.node_id.starts_with(target)).collect() } else { found }
 }
 
 /// Somebody who waits for a drain.
@@ -212,6 +218,46 @@ mod tests {
             replicas: 5,
             actors: 0,
         }
+    }
+
+    fn member(name: &str, node_id: &str, state: &str) -> NodeStatus {
+        NodeStatus {
+            node_id: node_id.to_owned(),
+            name: name.to_owned(),
+            state: state.to_owned(),
+            incarnation: 1,
+            peer_address: "127.0.0.1:7946".to_owned(),
+            http_address: None,
+            zone: String::new(),
+            weight: 1,
+            shards: 0,
+            drain: None,
+            types: None,
+            this_node: false,
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_not_there_is_refused_as_by_a_node_with_all_names_in_order() {
+        let members =
+            [member("c", "11aa", "alive"), member("a", "22aa", "down"), member("b", "33aa", "left")];
+        let failed = find(&members, "node-9", is_up).unwrap_err();
+        assert_eq!(failed.exit().code(), 1);
+        let Failed::Refused(refusal, None) = failed else { panic!("{failed:?}") };
+        assert_eq!(refusal.code(), "unknown_node");
+        assert!(refusal.detail().ends_with("there are a, b, c"), "{refusal:?}");
+    }
+
+    #[test]
+    fn a_node_is_found_by_its_name_or_its_id_and_first_among_those_that_the_order_fits() {
+        let members =
+            [member("a", "11aa", "down"), member("a", "22aa", "alive"), member("b", "22bb", "down")];
+        let found = |target| find(&members, target, is_up).map(|member| member.node_id.as_str());
+        assert_eq!(found("a").unwrap(), "22aa");
+        assert_eq!(found("11").unwrap(), "11aa", "the node that is asked says that it is down");
+        assert_eq!(found("b").unwrap(), "22bb");
+        let several = find(&members[..2], "a", |_| true).unwrap_err();
+        assert_eq!(several.exit().code(), 2, "{several:?}");
     }
 
     #[test]
