@@ -38,7 +38,10 @@ pub(super) fn drain(arguments: &DrainArguments, output: &Output) -> Result<(), F
     match (output.is_json(), arguments.wait) {
         (true, _) => output.json(&answer),
         (false, true) => output.line(&format!("{name} has handed over everything and can be stopped")),
-        (false, false) => output.line(&format!("{name} hands over {} shards", member.shards)),
+        (false, false) => output.line(&format!(
+            "{name} hands over {} that it leads, and its replicas",
+            count(member.shards, "shard")
+        )),
     }
     Ok(())
 }
@@ -146,23 +149,45 @@ impl Waiting<'_> {
 
 /// How the waiting ends, if it does by now.
 fn end(report: &NodeReport, is_alone: bool, is_forced: bool, is_over: bool) -> Option<Result<(), Refusal>> {
-    let NodeReport { name, replicas, .. } = report;
+    let (name, has) = (&report.name, has(report));
     let refusal = if report.drained {
         return Some(Ok(()));
     } else if !is_forced && (is_alone || (!report.draining && report.heirs == 0)) {
         let goes_on = if report.draining { "waits for one" } else { "takes part again" };
-        let detail = format!("no other node can take over the {replicas} shards of {name}: it {goes_on}");
+        let detail = format!("no other node can take over from {name}, which {has}: it {goes_on}");
         Refusal::new("last_node", detail)
     } else if !report.draining {
-        let detail = format!("{name} takes part again, and keeps {replicas} shards");
+        let detail = format!("{name} takes part again, and {has}");
         Refusal::new("called_off", detail)
     } else if is_over {
-        let detail = format!("{name} still keeps {replicas} shards, and goes on handing them over");
+        let detail = format!("{name} still {has}, and goes on handing over");
         Refusal::retryable("not_drained", detail)
     } else {
         return None;
     };
     Some(Err(refusal))
+}
+
+/// What a node has left to hand over.
+fn has(report: &NodeReport) -> String {
+    let (led, replicas) =
+        (count(report.shards_led as usize, "shard"), count(report.replicas as usize, "replica"));
+    format!("leads {led} and holds {replicas}")
+}
+
+/// What is left, and what that waits for.
+fn progress(report: &NodeReport) -> String {
+    let waits_for = match report {
+        NodeReport { heirs: 0, .. } => "there is a node that can take over",
+        NodeReport { shards_led: 0, .. } => "other nodes hold replicas in their place",
+        _ => "other nodes lead those shards, and hold replicas in place of its own",
+    };
+    format!("{} still {}: waits until {waits_for}", one_row(&report.name), has(report))
+}
+
+fn count(many: usize, what: &str) -> String {
+    let plural = if many == 1 { "" } else { "s" };
+    format!("{many} {what}{plural}")
 }
 
 /// How far it is: drawn in one place on a terminal, and said now and then elsewhere.
@@ -175,7 +200,7 @@ struct Progress<'a> {
 impl<'a> Progress<'a> {
     fn new(output: &'a Output) -> Self {
         let bar = ProgressBar::new(0);
-        let form = "{bar:40} {pos} of {len} shards are gone, {msg} to be led by others, {elapsed}";
+        let form = "{bar:40} {pos} of {len} replicas handed over, {msg} still led, {elapsed}";
         bar.set_style(ProgressStyle::with_template(form).expect("the form of the bar is valid"));
         Self { bar, said: None, output }
     }
@@ -185,10 +210,10 @@ impl<'a> Progress<'a> {
         let all = self.bar.length().unwrap_or_default().max(kept);
         self.bar.set_length(all);
         self.bar.set_position(all - kept);
-        self.bar.set_message(led.to_string());
+        self.bar.set_message(count(led as usize, "shard"));
         let is_time = self.said.is_none_or(|said| said.elapsed() >= SAID_PERIOD);
         if self.bar.is_hidden() && !report.drained && is_time {
-            self.output.note(&format!("{kept} shards left, of which {led} are to be led by others"));
+            self.output.note(&progress(report));
             self.said = Some(Instant::now());
         }
     }
@@ -273,6 +298,19 @@ mod tests {
         ] {
             assert_eq!(ended(&report, is_alone, false, is_over), expected, "{report:?} {is_alone} {is_over}");
         }
+    }
+
+    #[test]
+    fn what_is_left_is_told_in_shards_that_are_led_and_replicas_that_are_held() {
+        let mut report = report(true, false, 2);
+        let told = "node-1 still leads 2 shards and holds 5 replicas: waits until other nodes lead those shards, and \
+                    hold replicas in place of its own";
+        assert_eq!(progress(&report), told);
+        (report.shards_led, report.replicas) = (0, 1);
+        let told = "node-1 still leads 0 shards and holds 1 replica: waits until other nodes hold replicas in their place";
+        assert_eq!(progress(&report), told);
+        report.heirs = 0;
+        assert!(progress(&report).ends_with("waits until there is a node that can take over"));
     }
 
     #[test]

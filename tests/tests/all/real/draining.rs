@@ -66,9 +66,13 @@ fn all_nodes_but_the_last_are_drained_and_take_part_again() {
 
 #[test]
 fn a_node_alone_is_drained_only_by_force_and_nobody_waits_for_ever() {
-    let cluster = Cluster::start(1);
+    let mut cluster = Cluster::start(1);
     let refused = typed(&cluster, 0, &["node", "drain", "node-1", "--wait"]);
     assert!(refused.stderr.starts_with("error[last_node]: "), "{refused:?}");
+    let logged = cluster.nodes[0].process().logs("an order was refused");
+    assert!(logged.contains("order=\"drain\"") && logged.contains("no other node"), "{logged}");
+    let logged = cluster.nodes[0].process().stderr();
+    assert!(!logged.contains("drains by an order"), "it does not: {logged}");
     assert!(cluster.nodes[0].web.is_ready());
     let forced = typed(&cluster, 0, &["node", "drain", "node-1", "--force", "--wait"]);
     assert_eq!(forced.code, Some(1), "{forced:?}");
