@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -18,9 +17,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::encounter::{Encounter, EncounterError};
+use crate::entrance::Entrance;
 use crate::identity::{Identity, node_id, peer_id};
 use crate::lanes::{LaneBehaviour, LaneSwarm};
 use crate::options::{CLOSE_TIME_MAX, Options, StartError};
+use crate::places::Places;
 use crate::reach::{DialOrigin, DialOutcome, DialRequest};
 use crate::session::{self, Connection};
 use crate::shared::{DriverCommand, Shared};
@@ -60,10 +61,12 @@ pub(crate) async fn bind(
         .multiplex(yamux)
         .timeout(options.connect_timeout)
         .boxed();
+    let places = Places::new(options.pending_inbound_max() as usize);
+    let transport = Entrance::new(transport, places).boxed();
     let config = Config::with_tokio_executor()
         .with_max_negotiating_inbound_streams(STREAMS_MAX)
         .with_idle_connection_timeout(CLOSE_TIME_MAX * 2);
-    let mut swarm = LaneSwarm::new(transport, LaneBehaviour::new(options.connections_max), local, config);
+    let mut swarm = LaneSwarm::new(transport, LaneBehaviour::new(options), local, config);
     swarm.listen_on(multiaddr(listen)).map_err(|error| match error {
         libp2p::TransportError::Other(error) => failed(error),
         error => failed(other(&error)),
@@ -150,7 +153,7 @@ impl Driver {
                 }
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
-                self.reject_inbound(&send_back_addr, &error);
+                self.shared.reject_inbound(&send_back_addr, &error);
             }
             SwarmEvent::ListenerError { error, .. } if self.shared.stranger_log.is_open() => {
                 tracing::warn!(%error, "accepting a connection failed");
@@ -168,20 +171,12 @@ impl Driver {
         let lanes = self.swarm.behaviour_mut().take(id);
         let remote = socket_address(endpoint.get_remote_address());
         let (Some(lanes), Some(peer), Some(remote)) = (lanes, node_id(&peer), remote) else {
-            self.reject_inbound(endpoint.get_remote_address(), &"the key is not ed25519");
+            self.shared.reject_inbound(endpoint.get_remote_address(), &"the key is not ed25519");
             self.swarm.close_connection(id);
             return;
         };
-        let permit = match (&origin, self.shared.admissions.clone().try_acquire_owned()) {
-            (Some(_), _) => None,
-            (None, Ok(permit)) => Some(permit),
-            (None, Err(_)) => {
-                self.reject_inbound(endpoint.get_remote_address(), &"too many connections await admission");
-                self.swarm.close_connection(id);
-                return;
-            }
-        };
-        let connection = Connection { id, peer, remote, lanes, origin, permit };
+        let place = origin.is_none().then(|| self.shared.admissions.enter(remote.ip()));
+        let connection = Connection { id, peer, remote, lanes, origin, place };
         tokio::spawn(session::run(self.shared.clone(), connection));
     }
 
@@ -200,13 +195,6 @@ impl Driver {
             && let Some(done) = self.closing.take()
         {
             let _ = done.send(());
-        }
-    }
-
-    fn reject_inbound(&self, from: &Multiaddr, cause: &dyn std::fmt::Display) {
-        self.shared.meter.inbound_rejected.fetch_add(1, Relaxed);
-        if self.shared.stranger_log.is_open() {
-            tracing::info!(%from, %cause, "an inbound connection was rejected");
         }
     }
 }
@@ -257,7 +245,7 @@ pub(crate) fn multiaddr(address: SocketAddr) -> Multiaddr {
     Multiaddr::empty().with(ip).with(Protocol::Tcp(address.port()))
 }
 
-fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+pub(crate) fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
         Protocol::Ip4(ip) => IpAddr::V4(ip),

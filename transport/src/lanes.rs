@@ -24,7 +24,7 @@ use libp2p::swarm::{
 use libp2p::{PeerId, swarm};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::options::{ADMISSION_TIME_MAX, CONNECTIONS_PER_PEER_MAX, PENDING_INBOUND_MAX};
+use crate::options::{ADMISSION_TIME_MAX, CONNECTIONS_PER_PEER_MAX, Options};
 
 /// The purpose of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,10 @@ pub(crate) struct Lanes {
     pub(crate) arrivals: mpsc::Receiver<(Lane, Stream)>,
 }
 
+/// Pending inbound connections that libp2p takes, in multiples of those that have a [place](crate::places): whoever
+/// lost his is gone only when his task has run, and newcomers may not be turned away until then.
+const PENDING_INBOUND_SLACK: u32 = 2;
+
 /// Gives every connection its [`Lanes`] and refuses connections beyond the limits.
 pub(crate) struct LaneBehaviour {
     fresh: BTreeMap<ConnectionId, Lanes>,
@@ -81,11 +85,11 @@ pub(crate) struct LaneBehaviour {
 }
 
 impl LaneBehaviour {
-    pub(crate) fn new(connections_max: u32) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         let limits = ConnectionLimits::default()
-            .with_max_pending_incoming(Some(PENDING_INBOUND_MAX.min(connections_max / 4)))
+            .with_max_pending_incoming(Some(options.pending_inbound_max() * PENDING_INBOUND_SLACK))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
-            .with_max_established(Some(connections_max));
+            .with_max_established(Some(options.connections_max));
         Self { fresh: BTreeMap::new(), limits: connection_limits::Behaviour::new(limits) }
     }
 

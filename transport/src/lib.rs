@@ -20,6 +20,7 @@
 //! * `session`: looks after one connection and reports its loss, with what was surely not sent; `silence` tells it
 //!   when a peer has stopped answering.
 //! * `encounter`: encryption, and whether a peer with this node's own key is this very process or a copy of it.
+//! * `crowd`, `places` and `entrance`: strangers that do not come to an end give way to newer ones.
 //! * `driver`: the task that owns libp2p's swarm; it makes and closes connections.
 //! * `reach`: connections on demand, with backoff, and dials to seeds.
 //!
@@ -31,8 +32,10 @@
 mod admission;
 mod complaints;
 mod control;
+mod crowd;
 mod driver;
 mod encounter;
+mod entrance;
 mod identity;
 mod lanes;
 mod link;
@@ -41,6 +44,7 @@ mod options;
 mod outbox;
 mod peer;
 mod peers;
+mod places;
 mod reach;
 mod session;
 mod shared;
@@ -48,6 +52,7 @@ mod silence;
 #[cfg(test)]
 mod tests;
 
+pub use crowd::{Crowd, network};
 pub use identity::{Identity, IdentityError};
 pub use meter::{Counters, Traffic};
 pub use options::{Options, StartError, listens_on_loopback};

@@ -19,12 +19,13 @@ pub(crate) const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 /// Largest message on a control stream. A node that hosts a thousand actor types needs about half of it.
 pub(crate) const CONTROL_BYTES_MAX: usize = 64 * 1024;
 
-/// Inbound connections whose encryption is not yet settled, but no more than a quarter of all.
-pub(crate) const PENDING_INBOUND_MAX: u32 = 128;
+/// Inbound connections whose encryption is not yet settled, but no more than a quarter of all. One more has another
+/// give way.
+const PENDING_INBOUND_MAX: u32 = 128;
 
 /// Inbound connections that are encrypted but not yet admitted: strangers get no more than this, nor more than a
-/// quarter of all.
-pub(crate) const ADMISSIONS_MAX: usize = 256;
+/// quarter of all. One more has another give way.
+const ADMISSIONS_MAX: u32 = 256;
 
 /// Connections of one key: one admitted, one that claims its place, and both again from the other side.
 pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
@@ -84,6 +85,19 @@ impl Options {
             silence_max: Duration::from_secs(10),
             connections_max: CONNECTIONS_MAX,
         }
+    }
+
+    pub(crate) fn pending_inbound_max(&self) -> u32 {
+        PENDING_INBOUND_MAX.min(self.strangers_max())
+    }
+
+    pub(crate) fn admissions_max(&self) -> u32 {
+        ADMISSIONS_MAX.min(self.strangers_max())
+    }
+
+    /// However few connections there may be, a newcomer has to get in.
+    fn strangers_max(&self) -> u32 {
+        (self.connections_max / 4).max(1)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use gritmesh_runtime::{LossReason, NetworkEvent, NodeId, Tag, TrafficClass};
 use libp2p::swarm::{ConnectionId, Stream};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at};
 
@@ -19,6 +19,7 @@ use crate::link::{self, LinkEnd, LinkReport};
 use crate::options::{ADMISSION_TIME_MAX, CLOSE_TIME_MAX};
 use crate::outbox::Order;
 use crate::peer::{Peer, SessionOrder};
+use crate::places::{Place, lost};
 use crate::reach::{DialOrigin, DialOutcome};
 use crate::shared::Shared;
 use crate::silence::{Silence, Silent};
@@ -33,7 +34,7 @@ pub(crate) struct Connection {
     /// Set if we dialled.
     pub(crate) origin: Option<DialOrigin>,
     /// Held by a stranger until it is admitted.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(crate) place: Option<Place>,
 }
 
 /// Looks after a connection to its end.
@@ -48,24 +49,31 @@ pub(crate) async fn run(shared: Arc<Shared>, mut connection: Connection) {
             let _ = outcome.send(result);
         }
     };
-    match begin(&shared, &mut connection, is_dialler).await {
-        Ok((control, admitted)) => {
-            connection.permit = None;
+    let place = connection.place.take();
+    let begun = tokio::select! {
+        biased;
+        begun = begin(&shared, &mut connection, is_dialler) => Some(begun),
+        // What was decided is returned at once, so nothing half done is cut off here.
+        () = lost(place) => None,
+    };
+    match begun {
+        Some(Ok((control, admitted))) => {
             report(DialOutcome::Admitted);
             Session::new(&shared, connection.lanes, is_dialler, control, admitted).run().await;
         }
-        Err(Admission::Refused { by_us, refusal }) => {
+        Some(Err(Admission::Refused { by_us, refusal })) => {
             shared.refused(address, &connection, by_us, refusal);
             report(DialOutcome::Refused);
         }
-        Err(Admission::Failed(detail)) => {
+        Some(Err(Admission::Failed(detail))) => {
             if !is_dialler {
                 shared.meter.inbound_rejected.fetch_add(1, Relaxed);
                 tracing::debug!(peer = %connection.peer.short(), detail, "a connection was not admitted");
             }
             report(DialOutcome::Failed(detail));
         }
-        Err(Admission::Admitted(_) | Admission::Redundant) => report(DialOutcome::Redundant),
+        Some(Err(Admission::Admitted(_) | Admission::Redundant)) => report(DialOutcome::Redundant),
+        None => shared.reject_inbound(&connection.remote, &"it gave way to newer ones that await admission"),
     }
     shared.close(id).await;
 }

@@ -1,6 +1,7 @@
 //! What all tasks of one node's network share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -13,13 +14,14 @@ use gritmesh_runtime::{LossReason, NetworkEvent, NetworkHandler, NodeId, Rng};
 use libp2p::swarm::ConnectionId;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SetOnce, mpsc, oneshot};
+use tokio::sync::{SetOnce, mpsc, oneshot};
 
 use crate::complaints::Complaints;
 use crate::meter::{LogGate, Meter};
-use crate::options::{ADMISSIONS_MAX, Options, PEERS_MAX};
+use crate::options::{Options, PEERS_MAX};
 use crate::outbox::Limits;
 use crate::peer::Peer;
+use crate::places::Places;
 use crate::reach::{self, DialRequest};
 use crate::session::Connection;
 
@@ -52,8 +54,8 @@ pub(crate) struct Shared {
     pub(crate) commands: mpsc::Sender<DriverCommand>,
     /// Addresses being dialled for the caller.
     pub(crate) dialling: Mutex<BTreeSet<String>>,
-    /// Permits for strangers.
-    pub(crate) admissions: Arc<Semaphore>,
+    /// Inbound connections that are encrypted but not yet admitted.
+    pub(crate) admissions: Arc<Places>,
     /// Counts this node's decisions on which connection stands.
     pub(crate) decisions: AtomicU64,
     rng: Mutex<Rng>,
@@ -78,7 +80,6 @@ impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let options = parts.options;
         let limits = Limits { bytes: options.queue_bytes_max, envelopes: options.queue_envelopes_max };
-        let admissions = ADMISSIONS_MAX.min(options.connections_max as usize / 4);
         let shared = Self {
             node: parts.node,
             process: parts.process,
@@ -86,7 +87,7 @@ impl Shared {
             bound: parts.bound,
             hello: Mutex::new(options.hello.clone()),
             secrets: ArcSwap::from_pointee(options.secrets.clone()),
-            admissions: Arc::new(Semaphore::new(admissions)),
+            admissions: Places::new(options.admissions_max() as usize),
             options,
             handler: ArcSwapOption::empty(),
             running: SetOnce::new(),
@@ -221,6 +222,14 @@ impl Shared {
             }
         }
         self.hello.lock().info.peer_address == address
+    }
+
+    /// Counts a stranger that did not get as far as to be refused.
+    pub(crate) fn reject_inbound(&self, from: &dyn Display, cause: &dyn Display) {
+        self.meter.inbound_rejected.fetch_add(1, Relaxed);
+        if self.stranger_log.is_open() {
+            tracing::info!(%from, %cause, "an inbound connection was rejected");
+        }
     }
 
     /// Reports a connection that was turned down.

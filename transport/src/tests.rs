@@ -251,6 +251,39 @@ async fn a_stranger_that_says_nothing_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_without_a_proof_keep_nobody_out() {
+    // A quarter of it awaits admission at most.
+    let mut node = Node::start(Options { connections_max: 16, ..options() }).await;
+    let mut idle = std::collections::VecDeque::new();
+    for _ in 0..6 {
+        let stranger = Stranger::connect(&node).await;
+        let control = stranger.control().await;
+        idle.push_back((stranger, control));
+    }
+    for _ in 0..2 {
+        let (oldest, control) = idle.pop_front().unwrap();
+        oldest.until_closed().await;
+        drop(control);
+    }
+    assert_eq!(node.peers.counters().inbound_rejected, 2);
+    let peer = Stranger::connect(&node).await;
+    let mut standing = peer.be_admitted(&mut node).await;
+    let (oldest, control) = idle.pop_front().unwrap();
+    oldest.until_closed().await;
+    drop(control);
+    // Whoever is admitted needs no place any more.
+    for _ in 0..4 {
+        idle.push_back({
+            let stranger = Stranger::connect(&node).await;
+            let control = stranger.control().await;
+            (stranger, control)
+        });
+    }
+    send(&mut standing, ControlMessage::Ping(1)).await;
+    assert_eq!(standing.receive().await.unwrap(), ControlMessage::Pong(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_oversized_frame_ends_the_connection() {
     let mut node = Node::start(options()).await;
     let stranger = Stranger::connect(&node).await;

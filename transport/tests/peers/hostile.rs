@@ -80,3 +80,17 @@ fn connections_that_stay_silent_are_closed_and_limited() {
     b.connect(&a);
     still_works(&a, &b);
 }
+
+/// They stay for longer than this test may take.
+#[test]
+fn strangers_that_say_nothing_keep_nobody_out() {
+    let a = Endpoint::start_with(|options| options.connect_timeout = std::time::Duration::from_secs(120));
+    let connect = || TcpStream::connect(a.info.peer_address).unwrap();
+    let mut silent: Vec<TcpStream> = (0..300).map(|_| connect()).collect();
+    let b = Endpoint::start();
+    b.connect(&a);
+    still_works(&a, &b);
+    // Those that came first have given way.
+    silent.drain(..100).for_each(until_closed);
+    until_rejected(&a, 100);
+}
