@@ -25,10 +25,12 @@ mod node;
 mod origin;
 mod problem;
 mod process;
+mod resting;
 mod server;
 mod single;
 mod surplus;
 mod token;
+mod writing;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

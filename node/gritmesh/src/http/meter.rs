@@ -44,6 +44,7 @@ pub(super) struct Meter {
     process: Registry,
     requests: Family<RequestLabels, Counter>,
     surplus: Counter,
+    crowded_out: Counter,
     times: Family<RouteLabel, Histogram, fn() -> Histogram>,
 }
 
@@ -55,6 +56,9 @@ impl Meter {
         let surplus = Counter::default();
         let help = "HTTP connections that were refused because as many as may be were open";
         registry.register("http_connections_refused", help, surplus.clone());
+        let crowded_out = Counter::default();
+        let help = "HTTP connections that rested and were ended because as many as may be were open";
+        registry.register("http_connections_crowded_out", help, crowded_out.clone());
         let times = Family::new_with_constructor((|| Histogram::new(BOUNDS_S)) as fn() -> Histogram);
         registry.register("http_request_seconds", "How long HTTP requests took, by route", times.clone());
         let build =
@@ -64,7 +68,7 @@ impl Meter {
         registry.register_collector(Box::new(Disk(data)));
         let mut process = Registry::default();
         process.register_collector(Box::new(Process));
-        Self { registry, process, requests, surplus, times }
+        Self { registry, process, requests, surplus, crowded_out, times }
     }
 
     pub(super) fn count(&self, route: &str, code: &'static str, took: Duration) {
@@ -74,6 +78,10 @@ impl Meter {
 
     pub(super) fn count_surplus(&self) {
         self.surplus.inc();
+    }
+
+    pub(super) fn count_crowded_out(&self) {
+        self.crowded_out.inc();
     }
 
     /// The node's metrics and these as one text.

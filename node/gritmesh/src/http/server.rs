@@ -1,6 +1,7 @@
 //! Connections: taken while there is room, closed in good order.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::calendar::{has_date, while_dated};
 use super::connection::Connector;
+use super::resting::Resting;
 use super::surplus::Surplus;
 use super::{Setup, router};
 
@@ -114,6 +116,7 @@ async fn accept(
 ) {
     // The set cuts its connections when this task ends or is aborted.
     let mut connections = JoinSet::new();
+    let resting = Arc::new(Resting::default());
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -138,13 +141,25 @@ async fn accept(
             continue;
         }
         if connections.len() >= connections_max {
-            surplus.refuse(stream);
-            continue;
+            if !resting.make_room() {
+                surplus.refuse(stream);
+                continue;
+            }
+            surplus.made_room();
+            // It ends as soon as its task runs. Until then it has the file that this one needs.
+            connections.join_next().await;
         }
-        let watcher = graceful.watcher();
-        let connection = connector.serve(stream, peer);
+        // Answers are small and waited for; a failure here only makes them slower.
+        let _ = stream.set_nodelay(true);
+        let seat = resting.take_in(peer.ip());
+        let connection = graceful.watch(connector.serve(stream, peer, Arc::clone(&seat)));
         connections.spawn(async move {
-            if let Some(Err(error)) = while_dated(watcher.watch(connection)).await {
+            let ended = tokio::select! {
+                biased;
+                () = seat.cut() => return,
+                ended = while_dated(connection) => ended,
+            };
+            if let Some(Err(error)) = ended {
                 tracing::debug!(%peer, %error, "an HTTP connection ended early");
             }
         });

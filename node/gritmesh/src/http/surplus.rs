@@ -33,6 +33,7 @@ pub(super) struct Surplus {
     undated: Vec<u8>,
     refusing: JoinSet<()>,
     surplus_said: Option<Instant>,
+    room_said: Option<Instant>,
     undated_said: Option<Instant>,
     failure_said: Option<Instant>,
 }
@@ -46,6 +47,7 @@ impl Surplus {
             undated: answer("the clock of this node shows a time before 1970 or after 9999: set it").await,
             refusing: JoinSet::new(),
             surplus_said: None,
+            room_said: None,
             undated_said: None,
             failure_said: None,
         }
@@ -61,6 +63,17 @@ impl Surplus {
         }
         let answer = self.answer.clone();
         self.begin(stream, answer);
+    }
+
+    /// A connection that rested has ended for a new one.
+    pub(super) fn made_room(&mut self) {
+        self.face.meter.count_crowded_out();
+        if is_time(&mut self.room_said) {
+            tracing::warn!(
+                connections_max = self.connections_max,
+                "HTTP connections that rest give way to new ones: as many are open as this process has files for"
+            );
+        }
     }
 
     /// HTTP has no form for what the clock shows.

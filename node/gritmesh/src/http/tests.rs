@@ -4,6 +4,7 @@ mod actors;
 mod bounds;
 mod calls;
 mod connections;
+mod crowded;
 mod dead_letters;
 mod documented;
 mod fuzz;

@@ -1,11 +1,16 @@
 //! A process may have so many files open, and connections are files.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::process::{Cluster, until};
+
+/// A request whose body does not come.
+const BEGUN: &[u8] =
+    b"POST /v1/call/counter/a/get HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                       Content-Length: 3\r\n\r\n";
 
 /// One node whose process may have so many files open, and may raise that to so many.
 fn node_with(soft: u32, hard: u32) -> Cluster {
@@ -32,37 +37,56 @@ fn a_node_that_may_have_too_few_files_says_how_many_it_needs() {
     assert!(said.contains("256 open files") && said.contains("ulimit"), "{said}");
 }
 
-/// They are refused in words; what was connected before goes on, and so does the disk.
+/// They give way to one another.
 #[test]
-fn idle_connections_do_not_take_the_files_of_the_disk() {
+fn idle_connections_lock_nobody_out() {
+    let mut cluster = node_with(300, 300);
+    cluster.until_whole();
+    let address = cluster.nodes[0].web.address().to_owned();
+    let idle: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    let fresh = crate::process::Web::new(&address);
+    assert_eq!(fresh.get("/livez").map(|answer| answer.status), Some(200));
+    for _ in 0..20 {
+        cluster.add_one(0, "counter/a");
+    }
+    assert!(cluster.nodes[0].web.metric("gritmesh_http_connections_crowded_out_total") >= 200.0);
+    cluster.nodes[0].process().logs("HTTP connections that rest give way");
+    drop(idle);
+}
+
+/// Where none rests, new ones are refused in words, and the disk goes on.
+#[test]
+fn connections_do_not_take_the_files_of_the_disk() {
     let mut cluster = node_with(300, 300);
     cluster.until_whole();
     cluster.add_one(0, "counter/a");
     let address = cluster.nodes[0].web.address().to_owned();
-    let mut idle = Vec::new();
+    let mut begun = Vec::new();
     let refusal = until("a connection is refused", || {
-        assert!(idle.len() < 300, "as many connections as files");
+        assert!(begun.len() < 300, "as many connections as files");
         let mut stream = TcpStream::connect(&address).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        // What refuses closes without waiting for it.
+        let _ = stream.write_all(BEGUN);
         let mut text = String::new();
         match stream.read_to_string(&mut text) {
             Ok(_) => Some(text),
             Err(_) => {
-                idle.push(stream);
+                begun.push(stream);
                 None
             }
         }
     });
     assert!(refusal.starts_with("HTTP/1.1 503") && refusal.contains("\"code\":\"busy\""), "{refusal}");
+    let is_taken = || crate::process::Web::new(&address).is_ready().then_some(());
+    drop(begun.pop());
+    until("the place of one that ended is free", is_taken);
     for _ in 0..20 {
         cluster.add_one(0, "counter/a");
     }
     assert!(cluster.nodes[0].web.metric("gritmesh_http_connections_refused_total") >= 1.0);
     cluster.nodes[0].process().logs("HTTP connections are refused");
-    drop(idle);
-    until("new connections are taken", || {
-        let fresh = crate::process::Web::new(&address);
-        fresh.is_ready().then_some(())
-    });
+    drop(begun);
+    until("new connections are taken", is_taken);
     assert_eq!(cluster.add_one(0, "counter/a"), 22);
 }
