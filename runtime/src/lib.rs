@@ -27,6 +27,7 @@ mod address;
 mod disk;
 mod environment;
 mod identity;
+mod letters;
 mod network;
 mod outcome;
 mod seed;
@@ -42,6 +43,7 @@ pub use identity::{
     ClusterId, Epoch, Incarnation, NodeId, NodeInfo, ParseIdError, TypesDigest, WIRE_VERSION,
     WIRE_VERSION_MIN,
 };
+pub use letters::is_unprintable;
 pub use network::{
     DialError, LossReason, Network, NetworkEvent, NetworkHandler, SendError, Tag, TrafficClass,
 };

@@ -11,7 +11,7 @@ use std::io;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use gritmesh_runtime::admission::{Hello, Refusal};
-use gritmesh_runtime::{NAME_BYTES_MAX, WIRE_VERSION};
+use gritmesh_runtime::{NAME_BYTES_MAX, WIRE_VERSION, is_unprintable};
 use libp2p::swarm::Stream;
 use rkyv::rancor::Error as ArchiveError;
 
@@ -136,14 +136,19 @@ fn decode(bytes: &[u8]) -> Result<Option<(ControlMessage, usize)>, ControlError>
     }
 }
 
-/// What a valid archive may still get wrong. Names are spread by gossip, so they are kept short at the door.
+/// What a valid archive may still get wrong. Names are spread by gossip and printed, so they are kept short and legible at
+/// the door.
 fn check(message: &ControlMessage) -> Result<(), ControlError> {
     let ControlMessage::Greeting(greeting) = message else { return Ok(()) };
     let hello = &greeting.hello;
     let info = &hello.info;
-    let mut names = [&info.name, &info.zone, &hello.cluster_name].into_iter().chain(&hello.types);
-    if names.any(|name| name.len() > NAME_BYTES_MAX) {
-        return Err(malformed(format!("a name of more than {NAME_BYTES_MAX} bytes")));
+    for name in [&info.name, &info.zone, &hello.cluster_name].into_iter().chain(&hello.types) {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(malformed(format!("a name of more than {NAME_BYTES_MAX} bytes")));
+        }
+        if let Some(letter) = name.chars().find(|c| is_unprintable(*c)) {
+            return Err(malformed(format!("a name with {letter:?}")));
+        }
     }
     if info.peer_address.port() == 0 {
         return Err(malformed("a peer address without a port".into()));
@@ -208,6 +213,24 @@ mod tests {
         bytes[4] = WIRE_VERSION as u8;
         let error = decode(&bytes).unwrap_err();
         assert!(matches!(error, ControlError::Refused(Refusal::Malformed { .. })), "{error}");
+    }
+
+    #[test]
+    fn names_that_cannot_be_printed_are_refused() {
+        let ControlMessage::Greeting(message) = greeting() else { unreachable!() };
+        for bad in ["a\u{1b}[2J", "a\u{202e}b", "a\n"] {
+            let mut named: [_; 4] = std::array::from_fn(|_| message.clone());
+            named[0].hello.info.name = bad.into();
+            named[1].hello.info.zone = bad.into();
+            named[2].hello.cluster_name = bad.into();
+            named[3].hello.types = vec![bad.into()];
+            for message in named {
+                let bytes = encode(WIRE_VERSION, &ControlMessage::Greeting(message)).unwrap();
+                let error = decode(&bytes).unwrap_err();
+                assert!(matches!(error, ControlError::Refused(Refusal::Malformed { .. })), "{error}");
+                assert!(!error.to_string().chars().any(is_unprintable), "{error}");
+            }
+        }
     }
 
     #[test]

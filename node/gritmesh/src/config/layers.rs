@@ -106,7 +106,7 @@ impl Layers {
         match settings.check() {
             Ok(()) => Ok(settings),
             Err(error) => {
-                let place = figment.find_metadata(error.key).map(|metadata| metadata.name.to_string());
+                let place = figment.find_metadata(error.key()).map(|metadata| metadata.name.to_string());
                 Err(ConfigError::Range { place: place.unwrap_or_else(|| UNPLACED.into()), error })
             }
         }
@@ -135,7 +135,7 @@ pub enum ConfigError {
         /// What is wrong, with the key.
         reason: String,
     },
-    /// A value is out of the range of its setting.
+    /// A value is out of the range of its setting, or a name cannot be printed.
     #[error("{place}: {error}")]
     Range {
         /// The layer that it stands in.

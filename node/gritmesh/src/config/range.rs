@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use gritmesh_core::{ANSWERS_KEPT_MIN, ENGINES_MAX, SHARDS_MAX};
-use gritmesh_runtime::NAME_BYTES_MAX;
+use gritmesh_runtime::{NAME_BYTES_MAX, is_unprintable};
 
 use super::secrets::check_secrets;
 use super::{Confidential, MemoryLimit, Settings, Size};
@@ -21,18 +21,38 @@ const HTTP_REQUESTS_MAX: usize = 1_000_000;
 const MEMORY_MIN: Size = Size(16 << 20);
 const MEMORY_MAX: Size = Size(1 << 50);
 
-/// A value outside of the range of its setting.
+/// A value that its setting must not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` is {value}: {least} to {most} are allowed")]
-pub struct RangeError {
+pub enum RangeError {
+    /// It is outside of the range.
+    #[error("`{key}` is {value}: {least} to {most} are allowed")]
+    Outside {
+        /// The setting.
+        key: &'static str,
+        /// What it was set to.
+        value: String,
+        /// Its lowest value.
+        least: String,
+        /// Its highest value.
+        most: String,
+    },
+    /// It is a name with a character that is not seen, or that changes how others are seen.
+    #[error("`{key}` has the character {letter:?}: names may have only what can be printed")]
+    Letter {
+        /// The setting.
+        key: &'static str,
+        /// The first such character.
+        letter: char,
+    },
+}
+
+impl RangeError {
     /// The setting.
-    pub key: &'static str,
-    /// What it was set to.
-    pub value: String,
-    /// Its lowest value.
-    pub least: String,
-    /// Its highest value.
-    pub most: String,
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Outside { key, .. } | Self::Letter { key, .. } => key,
+        }
+    }
 }
 
 impl Settings {
@@ -44,8 +64,9 @@ impl Settings {
         let (times, limits) = (&self.timeouts, &self.limits);
         within("engines", self.engines, 0, ENGINES_MAX)?;
         within("shards", self.shards, 1, SHARDS_MAX as u32)?;
-        let bytes = |number| Counted(number, "bytes");
-        within("cluster", bytes(self.cluster.len()), bytes(0), bytes(NAME_BYTES_MAX))?;
+        for (key, name) in [("cluster", &self.cluster), ("name", &self.name), ("zone", &self.zone)] {
+            check_name(key, name)?;
+        }
         check_secrets(self.secret.iter().filter_map(Confidential::inline))?;
         for (key, value, least, most) in [
             ("timeouts.call", times.call, MILLISECOND, DAY),
@@ -65,6 +86,16 @@ impl Settings {
     }
 }
 
+/// Whether peers take a name; see the admission of connections.
+fn check_name(key: &'static str, name: &str) -> Result<(), RangeError> {
+    let bytes = |number| Counted(number, "bytes");
+    within(key, bytes(name.len()), bytes(0), bytes(NAME_BYTES_MAX))?;
+    match name.chars().find(|c| is_unprintable(*c)) {
+        Some(letter) => Err(RangeError::Letter { key, letter }),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn within<T: PartialOrd + fmt::Display>(
     key: &'static str,
     value: T,
@@ -75,7 +106,7 @@ pub(super) fn within<T: PartialOrd + fmt::Display>(
         true => Ok(()),
         false => {
             let [value, least, most] = [value, least, most].map(|value| value.to_string());
-            Err(RangeError { key, value, least, most })
+            Err(RangeError::Outside { key, value, least, most })
         }
     }
 }

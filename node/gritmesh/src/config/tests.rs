@@ -104,6 +104,21 @@ fn values_out_of_range_are_named_with_what_is_allowed() {
     }
 }
 
+#[test]
+fn names_that_cannot_be_printed_are_refused() {
+    for key in ["name", "zone", "cluster"] {
+        let load = |value: &str| Layers::new().flag(key, Some(value)).load();
+        for (bad, shown) in [("a\u{1b}[2J", "'\\u{1b}'"), ("a\u{202e}", "'\\u{202e}'"), ("a\nb", "'\\n'")] {
+            let text = load(bad).unwrap_err().to_string();
+            let says = format!("flag --{key}: `{key}` has the character {shown}: names may have");
+            assert!(text.starts_with(&says), "{text}");
+        }
+        let text = load(&"x".repeat(256)).unwrap_err().to_string();
+        assert!(text.ends_with(&format!("`{key}` is 256 bytes: 0 bytes to 255 bytes are allowed")), "{text}");
+        assert!(load("Straße 中 é").is_ok());
+    }
+}
+
 use std::path::Path;
 
 #[test]
@@ -114,10 +129,10 @@ fn what_is_printed_reads_back() {
     };
     assert_eq!(read(&Settings::default()), Settings::default());
     let other = Settings {
-        data: "a \"b\" \\ \u{7f}".into(),
+        data: "a \"b\" \\ \u{7f}\u{202e}\u{1b}".into(),
         seeds: vec!["a:1".into(), "b:2".into()],
         http_hosts: vec!["*.example.org".parse().unwrap(), "::1".parse().unwrap()],
-        name: "näme \u{202e}\u{1b}".into(),
+        name: "näme 中".into(),
         weight: 7,
         cluster: "shop".into(),
         secret: ["@file", "@another"].map(Confidential::new).to_vec(),
