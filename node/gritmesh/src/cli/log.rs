@@ -4,9 +4,12 @@ use std::fmt;
 use std::io::{IsTerminal, stderr};
 use std::panic::PanicHookInfo;
 
+use tracing::field::Field;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::{EnvFilter, reload};
 
+use super::printable::one_row;
 use crate::config::{LogFilter, LogFormat};
 
 /// How much libraries may say where a filter has one level for everything. What they tell at the level that nodes use
@@ -53,6 +56,7 @@ pub(super) fn start(filter: &LogFilter, format: LogFormat) -> Log {
     let lines = tracing_subscriber::fmt().with_env_filter(parsed(filter)).with_writer(stderr);
     let replace: Option<Replace> = match format {
         LogFormat::Pretty => {
+            let lines = lines.fmt_fields(debug_fn(write_field));
             let lines = lines.with_ansi(stderr().is_terminal()).with_filter_reloading();
             let handle = lines.reload_handle();
             lines.try_init().is_ok().then(|| Box::new(move |filter| handle.reload(filter)) as Replace)
@@ -68,6 +72,20 @@ pub(super) fn start(filter: &LogFilter, format: LogFormat) -> Log {
         }
     };
     Log { replace }
+}
+
+/// Writes one field as the library does, except that nothing in it orders a terminal about or makes a line of its own: what
+/// strangers send stands in some.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = one_row(&format!("{value:?}"));
+    match (field.name(), writer.has_ansi_escapes()) {
+        // It comes first.
+        ("message", _) => writer.write_str(&value),
+        // Where a line of another logging library comes from; the line says so already.
+        (name, _) if name.starts_with("log.") => Ok(()),
+        (name, true) => write!(writer, " \u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}"),
+        (name, false) => write!(writer, " {name}={value}"),
+    }
 }
 
 fn parsed(filter: &LogFilter) -> EnvFilter {
@@ -93,29 +111,28 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct Kept(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
         }
 
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
 
     /// Which of the lines that nodes and libraries write comes through.
     fn written(filter: &str) -> String {
-        let lines = Lines::default();
-        let writer = lines.clone();
+        let kept = Kept::default();
+        let writer = kept.clone();
         let filter = parsed(&filter.parse().unwrap());
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -135,7 +152,7 @@ mod tests {
             tracing::debug!(target: "gritmesh_core::node", "9");
             tracing::debug!(target: "an_application", "10");
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         let numbers: Vec<&str> = text.lines().filter_map(|line| line.rsplit(' ').next()).collect();
         numbers.join(" ")
     }
@@ -158,5 +175,23 @@ mod tests {
         ] {
             assert_eq!(written(filter), expected, "{filter}");
         }
+    }
+
+    #[test]
+    fn nothing_that_a_stranger_sends_makes_a_line_of_its_own_or_turns_one() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let fields = debug_fn(write_field);
+        let lines = tracing_subscriber::fmt().with_ansi(true).fmt_fields(fields);
+        let lines = lines.with_writer(move || writer.clone());
+        tracing::subscriber::with_default(lines.finish(), || {
+            let sent = "a\u{1b}[2J\nERROR b\u{202e}\r\u{9b}";
+            tracing::warn!(text = sent, shown = %sent, "a peer says {sent}");
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let sent = "a\\u{1b}[2J\\nERROR b\\u{202e}\\r\\u{9b}";
+        let name = |name: &str| format!("\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m");
+        let fields = format!("a peer says {sent} {}\"{sent}\" {}{sent}\n", name("text"), name("shown"));
+        assert!(text.ends_with(&fields), "{text:?}");
     }
 }
