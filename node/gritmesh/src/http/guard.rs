@@ -19,15 +19,34 @@ use super::framing::Ambiguous;
 use super::problem::{HttpCode, Problem, Refused};
 use super::{Face, Shared, call, health, single};
 
-/// Beside those that begin with `x-forwarded`.
-const PROXY_HEADERS: [&str; 7] = [
-    "forwarded",
+/// Headers that proxies add, for whom they speak or of themselves. One that ends in `*` stands for all that begin so.
+const PROXY_HEADERS: [&str; 26] = [
+    "ali-cdn-*",
+    "cdn-*",
+    "cf-*",
+    "client-ip",
+    "cloudfront-*",
+    "do-connecting-ip",
+    "fastly-*",
+    "fly-*",
+    "forwarded*",
+    "incap-client-ip",
+    "proxy-client-ip",
+    "true-client-*",
     "via",
-    "x-real-ip",
+    "wl-proxy-*",
+    "x-appengine-*",
+    "x-azure-*",
     "x-client-ip",
     "x-cluster-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
+    "x-envoy-*",
+    "x-forward*",
+    "x-host-forwarded*",
+    "x-nf-*",
+    "x-origin*",
+    "x-proxy*",
+    "x-real-*",
+    "x-remote-*",
 ];
 
 pub(super) async fn guard(State(face): State<Shared>, request: Request, next: Next) -> Response {
@@ -52,11 +71,26 @@ async fn pass(face: &Face, route: &str, request: Request, next: Next) -> Result<
         let detail = "a request has either `Content-Length` or `Transfer-Encoding`, and not both";
         return Err(bad_request(detail));
     }
+    check_coding(request.headers())?;
     single::check(&request)?;
     face.hosts.check(&request)?;
     let request = receive(face, request).await?;
     let _permit = admit(face, route)?;
     Ok(next.run(request).await)
+}
+
+/// What the last coding of a body is, is not enough: below it, `gzip` would be taken for what the client means. And a proxy
+/// that reads the list in another way takes another part for the body (RFC 9112, 6.1).
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => {
+            let detail = "the only `Transfer-Encoding` that a body may have is `chunked`, once";
+            Err(Problem::new(HttpCode::NotSupported, detail))
+        }
+    }
 }
 
 /// Waits for the body of what changes something. Whatever else has one, nobody reads.
@@ -92,11 +126,11 @@ fn count(face: &Face, route: &str, begun: Instant, response: Response) -> Respon
 
 /// What proxies say of whom they speak for. A proxy on this machine makes all the world look as if it sat here.
 fn passed_on(headers: &HeaderMap) -> Option<&HeaderName> {
-    let by_proxy = |name: &&HeaderName| {
-        let name = name.as_str();
-        name.starts_with("x-forwarded") || PROXY_HEADERS.contains(&name)
+    let stands_for = |known: &str, name: &str| match known.strip_suffix('*') {
+        Some(kind) => name.starts_with(kind),
+        None => name == known,
     };
-    headers.keys().find(by_proxy)
+    headers.keys().find(|name| PROXY_HEADERS.iter().any(|known| stands_for(known, name.as_str())))
 }
 
 /// Whether a request may change the node: it has the token, or, where there is none, comes from this machine and

@@ -95,3 +95,35 @@ async fn a_request_has_one_length() {
         "{text}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_has_no_coding_but_chunks() {
+    let node = start_ready().await;
+    let chunks = "3\r\n[1]\r\n0\r\n\r\n";
+    let hidden = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for coding in [
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: identity, chunked",
+        "Transfer-Encoding: , chunked",
+        "Transfer-Encoding: x;q=\",\", chunked",
+    ] {
+        let mut stream = connect(&node);
+        stream.write_all(format!("{HEAD}{coding}\r\n\r\n{chunks}{hidden}").as_bytes()).unwrap();
+        let text = rest(&mut stream);
+        assert_eq!(parse(text.as_bytes()).problem(), (501, "not_supported"), "{coding}");
+        assert_eq!(text.matches("HTTP/1.1").count(), 1, "nothing behind it is served: {text}");
+    }
+    // Of these, the end cannot be known.
+    for coding in ["gzip", "chunked, gzip", "identity"] {
+        let mut stream = connect(&node);
+        stream.write_all(format!("{HEAD}Transfer-Encoding: {coding}\r\n\r\n{chunks}").as_bytes()).unwrap();
+        let text = rest(&mut stream);
+        assert!(text.starts_with("HTTP/1.1 400"), "{coding}: {text}");
+    }
+    let mut stream = connect(&node);
+    stream.write_all(format!("{HEAD}Transfer-Encoding: Chunked\r\n\r\n{chunks}").as_bytes()).unwrap();
+    assert!(rest(&mut stream).starts_with("HTTP/1.1 200"));
+}

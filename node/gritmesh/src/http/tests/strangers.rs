@@ -111,12 +111,38 @@ const ADMINISTRATIVE: [(&str, &str); 8] = [
     ("GET", "/v1/node/dead-letters"),
 ];
 
+/// What proxies of many makes say.
+const PROXY_HEADERS: [&str; 24] = [
+    "Forwarded",
+    "X-Forwarded-For",
+    "x-forwarded-proto",
+    "X-Forwarded-Prefix",
+    "X-Original-Forwarded-For",
+    "X-Host-Forwarded-For",
+    "Via",
+    "X-Real-IP",
+    "X-Client-IP",
+    "Client-IP",
+    "X-Cluster-Client-IP",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "CF-Connecting-IPv6",
+    "Fastly-Client-IP",
+    "Fly-Client-IP",
+    "X-Envoy-External-Address",
+    "X-Azure-ClientIP",
+    "X-Azure-SocketIP",
+    "X-AppEngine-User-IP",
+    "X-NF-Client-Connection-IP",
+    "X-Remote-IP",
+    "X-Originating-IP",
+    "X-ProxyUser-IP",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_on_this_machine_is_no_operator() {
     let node = named().await;
-    for header in
-        ["Forwarded", "X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Prefix", "Via", "X-Real-IP"]
-    {
+    for header in PROXY_HEADERS {
         for (method, path) in ADMINISTRATIVE {
             let answer = node.request(method, path, &[(header, "for=192.0.2.1")], b"");
             assert_eq!(answer.problem(), (401, "unauthorized"), "{header} {path}");
