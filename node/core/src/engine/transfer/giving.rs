@@ -9,9 +9,11 @@ use gritmesh_sharding::{Replica, RestoreError};
 use super::{KEPT, PARTS_MAX};
 use crate::engine::Engine;
 use crate::engine::event::{Effect, Part};
+use crate::engine::groups::Group;
 use crate::wire::Bulk;
 
-/// Snapshots of one shard that are kept at once: one for each replica that can be added at a time.
+/// Snapshots of one shard that are kept at once: one for each replica that can be added at a time. With as many for
+/// followers that still pull, another one is told to ask again.
 const VIEWS_MAX: usize = 4;
 
 /// A fixed state of the disk, for a follower to pull.
@@ -51,6 +53,21 @@ impl Giving {
     }
 }
 
+/// Whether there is room for a snapshot for this follower. If not, the oldest one goes whose follower needs it no more:
+/// each is kept for some time, in which more followers may be added than there may be snapshots.
+fn make_room(group: &mut Group, to: NodeId) -> bool {
+    if group.views.len() < VIEWS_MAX || group.views.contains_key(&to) {
+        return true;
+    }
+    let status = group.replica.status();
+    let needs = |node: &NodeId| {
+        status.followers.iter().any(|follower| follower.node == *node && follower.needs_state)
+    };
+    let idle = group.views.iter().filter(|(node, _)| !needs(node)).min_by_key(|(_, view)| view.until);
+    let idle = idle.map(|(node, _)| *node);
+    idle.is_some_and(|node| group.views.remove(&node).is_some())
+}
+
 impl Engine {
     /// A follower needs state: a snapshot of the disk is kept for it.
     pub(in crate::engine) fn offer_state(
@@ -61,7 +78,7 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let Some(group) = self.groups.get_mut(&shard) else { return };
-        if group.views.len() >= VIEWS_MAX && !group.views.contains_key(&to) {
+        if !make_room(group, to) {
             return group.replica.snapshot_failed(to);
         }
         let taken = self.disk.snapshot().map_err(StateError::from).and_then(|snapshot| {
