@@ -94,13 +94,13 @@ struct Face {
 type Shared = Arc<Face>;
 
 fn router(setup: Setup) -> (Router, Shared) {
-    let Setup { core, peers, token, limits, hosts, keep_alive: _, volatile, connections_max: _, data } =
+    let Setup { core, peers, token, limits, hosts, keep_alive: _, volatile, connections_max, data } =
         setup;
     let face = Arc::new(Face {
         core,
         token,
         hosts,
-        bodies: Bodies::new(),
+        bodies: Bodies::new(connections_max),
         reserve: Semaphore::new(RESERVED_REQUESTS),
         requests: Semaphore::new(limits.http_requests.min(Semaphore::MAX_PERMITS)),
         delayed: Delayed::new(),

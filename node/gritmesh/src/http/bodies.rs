@@ -52,6 +52,15 @@ struct Bounds {
     bytes: Bound,
 }
 
+impl Bounds {
+    /// Where a process has few connections, bodies that do not come hold no more than half of them.
+    fn among(self, connections_max: usize) -> Self {
+        let Bound { in_all, from_one } = self.bodies;
+        let in_all = in_all.min(connections_max / 2).max(1);
+        Self { bodies: Bound { in_all, from_one: from_one.min(in_all.div_ceil(4)) }, ..self }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Bound {
     in_all: usize,
@@ -63,8 +72,8 @@ struct Bound {
 pub(super) struct Bodies(Mutex<Awaited>);
 
 impl Bodies {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Awaited::new(BOUNDS)))
+    pub(super) fn new(connections_max: usize) -> Self {
+        Self(Mutex::new(Awaited::new(BOUNDS.among(connections_max))))
     }
 
     /// Waits for a whole body, as long as it may take.
@@ -303,6 +312,17 @@ mod tests {
         world.awaited.leave(3);
         world.enter("10.0.0.9", 0);
         assert_eq!(world.lost(), [0, 1, 3], "a place that was given back is free");
+    }
+
+    #[test]
+    fn where_connections_are_few_bodies_hold_half_of_them() {
+        let bodies = |connections_max| {
+            let Bound { in_all, from_one } = super::BOUNDS.among(connections_max).bodies;
+            (in_all, from_one)
+        };
+        assert_eq!(bodies(16_384), (1024, 256));
+        assert_eq!(bodies(432), (216, 54));
+        assert_eq!(bodies(1), (1, 1));
     }
 
     #[test]
