@@ -116,7 +116,7 @@ impl Membership {
         out: &mut Vec<Effect>,
     ) {
         let (mut alive, mut accused) = (Vec::new(), Vec::new());
-        let mut estranged = Vec::new();
+        let (mut estranged, mut never_met) = (Vec::new(), Vec::new());
         for member in members {
             let node = member.id().node_id();
             let known = self.known(node);
@@ -135,6 +135,10 @@ impl Membership {
                 (false, Some(known)) if known.state() == State::Alive => {
                     accused.push(SwimMember::new(known.id().clone(), known.incarnation(), State::Suspect));
                 }
+                // It was called and did not come. What a peer made up ends so, wherever it is heard of late.
+                (false, Some(known)) if self.is_unmet(node, known.id().info().incarnation) => {
+                    never_met.push(member);
+                }
                 (false, None) if known.is_some() => alive.push(member),
                 (false, _) => {}
             }
@@ -146,6 +150,7 @@ impl Membership {
             self.alarms.insert(now + wait, Alarm::Hearsay { identity, incarnation });
         }
         self.swim.apply(accused, true);
+        self.swim.apply(never_met, true);
         for member in estranged.into_iter().take(CALLED_IN_A_ROW) {
             self.swim.announce(member.id().clone());
             self.send(from, &Message::Tell { member }, out);

@@ -94,8 +94,7 @@ struct Face {
 type Shared = Arc<Face>;
 
 fn router(setup: Setup) -> (Router, Shared) {
-    let Setup { core, peers, token, limits, hosts, keep_alive: _, volatile, connections_max, data } =
-        setup;
+    let Setup { core, peers, token, limits, hosts, keep_alive: _, volatile, connections_max, data } = setup;
     let face = Arc::new(Face {
         core,
         token,

@@ -36,17 +36,30 @@ fn count(node: &Started, metric: &str) -> u64 {
     line.unwrap().parse().unwrap()
 }
 
+/// A call of an actor of its own that takes so long.
+fn slow_call(actor: usize, millis: u64) -> String {
+    let body = millis.to_string();
+    format!(
+        "POST /v1/call/trouble/a{actor}/sleep HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Waits until as many actors are called.
+async fn until_called(node: &Started, actors: usize) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !node.node.inner_metrics().contains(&format!("gritmesh_actors {actors}\n")) {
+        assert!(Instant::now() < deadline, "the calls never arrived");
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_rest_give_way_and_requests_do_not() {
     let node = with_few_files().await;
-    let call = "POST /v1/call/trouble/a/sleep HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-                Connection: close\r\nContent-Length: 4\r\n\r\n3000";
-    let under_way = saying(&node, call);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !node.node.inner_metrics().contains("gritmesh_actors 1") {
-        assert!(Instant::now() < deadline, "the call never arrived");
-        tokio::task::yield_now().await;
-    }
+    let under_way = saying(&node, &slow_call(0, 3000));
+    until_called(&node, 1).await;
     // The beginning of a head is no request.
     let idle = |number: usize| saying(&node, ["", "GET /livez HT"][number % 2]);
     let mut idle: Vec<TcpStream> = (0..2 * CONNECTIONS).map(idle).collect();
@@ -65,20 +78,27 @@ async fn connections_that_rest_give_way_and_requests_do_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_rests_a_connection_is_refused_in_words() {
     let node = with_few_files().await;
-    let begun = "POST /v1/call/counter/a/add HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-                 Expect: 100-continue\r\nContent-Length: 3\r\n\r\n";
-    let mut serving: Vec<TcpStream> = (0..CONNECTIONS).map(|_| saying(&node, begun)).collect();
-    for stream in &mut serving {
-        // Its request is served from here on.
-        stream.read_exact(&mut [0; "HTTP/1.1 100 Continue".len()]).unwrap();
-    }
+    let serving: Vec<TcpStream> =
+        (0..CONNECTIONS).map(|number| saying(&node, &slow_call(number, 3000))).collect();
+    until_called(&node, CONNECTIONS).await;
     assert_eq!(node.get("/livez").problem(), (503, "busy"));
-    serving[0].write_all(b"[1]").unwrap();
-    // Once it is answered, its connection rests.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while node.get("/livez").status != 200 {
-        assert!(Instant::now() < deadline, "an answered request still holds its connection");
+    for stream in serving {
+        let answer = rest(stream);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("3000"), "{answer}");
     }
-    let answer = rest(serving.swap_remove(0));
-    assert!(answer.contains("HTTP/1.1 200"), "{answer}");
+    assert_eq!(node.get("/livez").status, 200);
+}
+
+/// Requests whose bodies do not come give way to one another before they have taken all connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_do_not_come_leave_room_for_others() {
+    let node = with_few_files().await;
+    let begun = "POST /v1/call/counter/a/add HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                 Content-Length: 3\r\n\r\n";
+    let mut waiting: Vec<TcpStream> = (0..2 * CONNECTIONS).map(|_| saying(&node, begun)).collect();
+    let answer = rest(waiting.swap_remove(0));
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    for _ in 0..3 {
+        assert_eq!(node.get("/livez").status, 200);
+    }
 }
