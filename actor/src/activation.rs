@@ -21,7 +21,7 @@ use crate::durable::keeping::Thread;
 use crate::durable::notes::Notes;
 use crate::host::Host;
 use crate::mailbox::{Background, Job, TURNS_AT_ONCE_MAX};
-use crate::on_stack::OnStack;
+use crate::on_stack::{OnStack, Patience};
 use crate::registry::TypeEntry;
 pub(crate) use crate::stages::{Entered, Next, TurnEnd};
 use crate::turn::contained;
@@ -118,12 +118,7 @@ impl<A: Actor> Activation<A> {
 
     /// Takes the state if the actor is idle, or is about to be; else queues the job that `make` returns.
     pub(crate) fn enter(&self, make: impl FnOnce() -> Box<dyn Job<A>>) -> Entered<A> {
-        let mut inner = self.inner.lock();
-        if self.on_stack.is_so() && inner.queue.is_empty() {
-            drop(inner);
-            self.on_stack.look_for_the_end();
-            inner = self.inner.lock();
-        }
+        let mut inner = self.lock_when_idle();
         match std::mem::replace(&mut inner.phase, Phase::Running) {
             Phase::Idle(state) => {
                 inner.untold_calls = inner.untold_calls.saturating_add(1);
@@ -140,11 +135,29 @@ impl<A: Actor> Activation<A> {
                     return Entered::Full;
                 }
                 let woken = inner.push(make());
+                self.on_stack.set_queue(true);
                 drop(inner);
                 woken.iter().for_each(Waker::wake_by_ref);
                 Entered::Queued
             }
         }
+    }
+
+    /// Waits for a moment for the end of a handler that another thread runs, if nobody else waits.
+    fn lock_when_idle(&self) -> MutexGuard<'_, Inner<A>> {
+        let mut patience = Patience::new();
+        while !patience.is_over() {
+            // A look takes nothing from whoever runs; the lock would.
+            if !self.on_stack.is_about_to_end()
+                && let Some(inner) = self.inner.try_lock()
+                // Whoever has just left may be back already.
+                && !(matches!(inner.phase, Phase::Running) && self.on_stack.is_about_to_end())
+            {
+                return inner;
+            }
+            patience.pause();
+        }
+        self.inner.lock()
     }
 
     /// Says that the present turn goes on in a task.
@@ -174,8 +187,12 @@ impl<A: Actor> Activation<A> {
             }
             TurnEnd::State(state) if inner.closing => Next::Deactivate(state),
             TurnEnd::State(state) => match inner.queue.pop_front() {
-                Some(job) => Next::Run(job, state),
+                Some(job) => {
+                    self.on_stack.set_queue(!inner.queue.is_empty());
+                    Next::Run(job, state)
+                }
                 None => {
+                    self.on_stack.set_queue(false);
                     self.on_stack.set(false);
                     inner.phase = Phase::Idle(state);
                     inner.last_used_s = self.head.host.coarse_seconds();
