@@ -135,7 +135,8 @@ impl Membership {
                 (false, Some(known)) if known.state() == State::Alive => {
                     accused.push(SwimMember::new(known.id().clone(), known.incarnation(), State::Suspect));
                 }
-                // It was called and did not come. What a peer made up ends so, wherever it is heard of late.
+                // It was never met here and is suspected already, and a peer knows it to be down. What another peer made
+                // up ends so, wherever it is heard of late.
                 (false, Some(known)) if self.is_unmet(node, known.id().info().incarnation) => {
                     never_met.push(member);
                 }
