@@ -315,17 +315,16 @@ impl Engine {
     pub(super) fn destroy(&mut self, shard: ShardId, out: &mut Vec<Effect>) {
         let Some(group) = self.groups.remove(&shard) else { return };
         self.dirty.remove(&shard);
-        self.writer.lazily(vec![Change::delete(Table::Node, shard_time::key(shard))]);
         self.bury(shard, group.replica.tombstone());
         out.push(Effect::Holds { shard, holds: false });
     }
 
-    /// What deletes all rows of a shard's actors.
+    /// What deletes all rows of a shard's actors, and its time.
     pub(super) fn key_ranges(&self, shard: ShardId) -> Vec<Change> {
         let Some(range) = self.range(shard) else { return Vec::new() };
         let range = token_range(range.start, range.end);
         let delete = |table| Change::DeleteRange { table, from: range.start.clone(), to: range.end.clone() };
-        Table::OF_ACTORS.map(delete).into()
+        Table::OF_ACTORS.map(delete).into_iter().chain([shard_time::key_range(shard)]).collect()
     }
 
     /// The tokens of a shard, once there is a table.

@@ -169,9 +169,10 @@ impl Engine {
             if let Some(group) = self.groups.get_mut(&shard) {
                 group.decided(actor.as_ref(), index);
             }
-            if let (false, Outcome::Stepped(step), Some(group)) = (own, outcome, self.groups.get_mut(&shard))
+            if let (Outcome::Stepped(step), Some(group)) = (outcome, self.groups.get_mut(&shard))
+                && let Some(note) = group.time.carried(now, shard, step, own)
             {
-                group.time.carried(now, step);
+                self.writer.lazily(vec![note]);
             }
             let result = result_of(outcome);
             match result.is_ok() {

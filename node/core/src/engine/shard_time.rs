@@ -13,8 +13,11 @@
 //!   and never goes back: answers are kept longer. Where the wall is ahead, by however much, that changes nothing.
 //! * **A restart begins where the time was last noted.** Each node notes it on its disk now and then. What passed between
 //!   that note and the restart is not counted, nor is a pause of days: answers get old only while somebody can be asked
-//!   for them. A shard of which nothing is noted begins with the wall clock; it has no answers yet, or they came with the
-//!   state that was pulled from the leader, and then the next answer that is applied corrects it.
+//!   for them.
+//! * **Whoever keeps an answer has a note.** The first answer of the log is written in one batch with one, and so is a
+//!   state that was pulled from the leader: it goes by the newest of its answers. So a shard of which nothing is noted has
+//!   no answers, and may begin with the wall clock, right or wrong.
+//! * **A note that cannot be read** leaves the time unknown until the log carries it. Nothing is forgotten before.
 //! * **The wall clock of all nodes jumps while all are down**: nothing is forgotten early, as after any restart. Reminders
 //!   go by the node's own clock ([`steady`](crate::steady)), which believes the wall when it starts: what was due in a
 //!   pause rings late, right after it.
@@ -65,12 +68,41 @@ impl ShardTime {
         self.known.map(|(_, time)| time)
     }
 
-    /// The log says so.
-    pub(super) fn carried(&mut self, now: Instant, step: &StepCommand) {
-        let row = step.answer.as_ref().map(|(_, row)| row);
-        if let Some(time) = row.and_then(|row| AnswerRow::time_of(row)) {
+    /// The log says so, by a step of another leader or an own one. Returns what has to be written together with it.
+    #[must_use]
+    pub(super) fn carried(
+        &mut self,
+        now: Instant,
+        shard: ShardId,
+        step: &StepCommand,
+        own: bool,
+    ) -> Option<Change> {
+        let time = AnswerRow::time_of(&step.answer.as_ref()?.1)?;
+        if !own || self.known.is_none() {
             self.known = Some((now, time));
         }
+        (self.noted_ms == 0).then(|| self.note(shard, time))
+    }
+
+    /// The shard's state was replaced by one of the leader, whose newest answer was given then. Returns what has to be
+    /// written together with it.
+    #[must_use]
+    pub(super) fn replaced(
+        &mut self,
+        now: Instant,
+        shard: ShardId,
+        newest_answer_ms: Option<u64>,
+    ) -> Option<Change> {
+        if let Some(time) = newest_answer_ms {
+            self.known = Some((now, time));
+        }
+        let (_, time) = self.known?;
+        Some(self.note(shard, time))
+    }
+
+    fn note(&mut self, shard: ShardId, time: u64) -> Change {
+        self.noted_ms = time;
+        Change::put(Table::Node, key(shard), time.to_le_bytes())
     }
 }
 
@@ -94,10 +126,11 @@ impl Engine {
     pub(super) fn time_of(&mut self, now: Instant, shard: ShardId, wall_ms: u64) -> Option<u64> {
         let group = self.groups.get_mut(&shard)?;
         if group.time.known.is_none() {
-            let noted = self.disk.get(Table::Node, &key(shard)).unwrap_or_else(|error| {
-                tracing::warn!(%shard, %error, "the time of a shard cannot be read: it begins with the wall clock");
-                None
+            let noted = self.disk.get(Table::Node, &key(shard));
+            let noted = noted.inspect_err(|error| {
+                tracing::warn!(%shard, %error, "the time of a shard cannot be read: no answers are forgotten");
             });
+            let noted = noted.ok()?;
             let noted = noted.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
             group.time.known = Some((now, noted.unwrap_or(wall_ms)));
             group.time.noted_ms = noted.unwrap_or(0);
@@ -111,8 +144,7 @@ impl Engine {
         for (shard, group) in &mut self.groups {
             let Some(time) = group.time.go_on(now, wall.0) else { continue };
             if time.abs_diff(group.time.noted_ms) >= pause_ms {
-                group.time.noted_ms = time;
-                self.writer.lazily(vec![Change::put(Table::Node, key(*shard), time.to_le_bytes())]);
+                self.writer.lazily(vec![group.time.note(*shard, time)]);
             }
         }
     }
@@ -123,8 +155,15 @@ fn pause_ms(answers_kept: Duration) -> u64 {
 }
 
 /// Where the time of a shard is noted.
-pub(super) fn key(shard: ShardId) -> Vec<u8> {
+fn key(shard: ShardId) -> Vec<u8> {
     [KEY, &shard.0.to_be_bytes()].concat()
+}
+
+/// What deletes the note.
+pub(super) fn key_range(shard: ShardId) -> Change {
+    let from = key(shard);
+    let to = [&*from, &[0]].concat();
+    Change::DeleteRange { table: Table::Node, from, to }
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct Assembly {
     rows_bytes: usize,
     /// The table and key of the last row: they come in order, each once.
     last: Option<(usize, Bytes)>,
+    /// When the newest answer was given, by the time of the shard.
+    newest_answer_ms: Option<u64>,
     /// Heads of an earlier state of which all packs came: what is lacked is what is behind these.
     pulled: BTreeMap<Vec<u8>, ObjectId>,
     /// Up to where the last request named heads, if there was one.
@@ -56,9 +58,17 @@ enum Expected {
 impl Assembly {
     /// The state of a range of tokens, both included.
     pub fn new(tokens: (Token, Token)) -> Self {
-        let cursor = Some(Cursor::first(tokens));
-        let (pulled, named) = (BTreeMap::new(), None);
-        Self { tokens, cursor, current: None, rows: Vec::new(), rows_bytes: 0, last: None, pulled, named }
+        Self {
+            tokens,
+            cursor: Some(Cursor::first(tokens)),
+            current: None,
+            rows: Vec::new(),
+            rows_bytes: 0,
+            last: None,
+            newest_answer_ms: None,
+            pulled: BTreeMap::new(),
+            named: None,
+        }
     }
 
     /// Begins with a later state of the same shard. The packs that came are not asked for again.
@@ -153,6 +163,11 @@ impl Assembly {
         self.cursor.is_none()
     }
 
+    /// When the newest answer was given, by the time of the shard; `None` if there are no answers.
+    pub const fn newest_answer_ms(&self) -> Option<u64> {
+        self.newest_answer_ms
+    }
+
     /// The changes that replace the rows of the range, for one batch.
     ///
     /// # Panics
@@ -221,7 +236,10 @@ impl Assembly {
         match table {
             Table::Outbox => drop((keys::read_outbox(&key)?, OutboxRow::decode(value.clone())?)),
             Table::Reminder => drop(ReminderRow::decode(value.clone())?),
-            Table::Answer => drop(AnswerRow::decode(value.clone())?),
+            Table::Answer => {
+                let given_ms = AnswerRow::decode(value.clone())?.time_unix_ms;
+                self.newest_answer_ms = self.newest_answer_ms.max(Some(given_ms));
+            }
             Table::Letter => drop((keys::read_letter(&key)?, LetterRow::decode(value.clone())?)),
             Table::Paused => drop(PausedRow::decode(value.clone())?),
             Table::Node | Table::Group | Table::Log | Table::Head | Table::Object => {

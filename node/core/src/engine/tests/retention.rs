@@ -2,10 +2,11 @@
 
 use gritmesh_actor::{Draft, Origin};
 use gritmesh_runtime::{Table, UnixTime};
+use gritmesh_sharding::ReplicaOptions;
 
 use std::time::Duration;
 
-use super::world::{ANSWERS_KEPT, Told, World, ZERO};
+use super::world::{ANSWERS_KEPT, ME, OTHER, THIRD, Told, World, ZERO};
 use crate::engine::Event;
 
 /// When histories of this world make their steps.
@@ -143,4 +144,39 @@ fn who_leads_next_goes_on_with_the_time_of_the_log() {
     let shown = wall(&world) + 5 * KEPT_MS;
     second(&mut world, shown);
     assert_eq!(answers(&world, leader), 0);
+}
+
+#[test]
+fn a_state_that_was_pulled_brings_the_time_of_its_shard() {
+    let mut world = World::three_with(ReplicaOptions { kept_entries_max: 4, ..ReplicaOptions::default() });
+    world.kill(2);
+    answer(&mut world, 0, "alice", 30);
+    // What is left of the log answers nobody.
+    let mut bob = world.scribe(0, "bob");
+    (0..100).for_each(|state| drop(world.commit(0, &mut bob, &[state])));
+    world.pass(1_000);
+    world.restart(2);
+    world.pass(5_000);
+    assert_eq!((answers(&world, 2), world.steps(2, "bob")), (30, 100));
+    // Nobody was answered since, when it is handed the shard.
+    world.want(&[ME, OTHER, THIRD], THIRD);
+    world.pass(5_000);
+    assert!(world.leads(2));
+    let shown = wall(&world) + 5 * KEPT_MS;
+    second(&mut world, shown);
+    assert_eq!(answers(&world, 2), 30, "however far its clock is ahead");
+}
+
+#[test]
+fn the_first_answer_is_written_together_with_its_time() {
+    let mut world = World::three();
+    // No second passes: nobody has noted the time but with the answers themselves.
+    answer(&mut world, 0, "alice", 3);
+    (0..3).for_each(|site| world.kill(site));
+    (0..3).for_each(|site| world.restart(site));
+    world.pass(5_000);
+    let leader = world.leader().expect("one of them leads");
+    let shown = wall(&world) + 5 * KEPT_MS;
+    second(&mut world, shown);
+    assert_eq!(answers(&world, leader), 3, "however far its clock is ahead");
 }

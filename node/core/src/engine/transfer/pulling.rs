@@ -274,6 +274,7 @@ impl Engine {
             return;
         }
         self.writer.replace(shard, &ranges);
+        self.writer.changes(group.time.replaced(now, shard, assembly.newest_answer_ms()));
         self.writer.changes(assembly.finish());
         group.applied_to = index;
         group.unsettled.clear();
