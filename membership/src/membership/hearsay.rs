@@ -32,6 +32,10 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// How long after such a look its result counts.
 const LOOK_COUNTS: Duration = Duration::from_secs(10);
 
+/// How long a peer's word counts that a later start of this node is known. Whoever has met that start says so again
+/// whenever this node speaks to it. What one peer made up does not add to what another one makes up later.
+const STALE_COUNTS: Duration = Duration::from_secs(5);
+
 /// What this node looks into.
 #[derive(Debug, Default)]
 pub(super) struct Inquiries {
@@ -42,8 +46,8 @@ pub(super) struct Inquiries {
     claims: BTreeMap<NodeId, (SwimMember, Instant)>,
     /// Where another process with this node's identity is said to be, and when it was looked for.
     copy: Option<(std::net::SocketAddr, Instant)>,
-    /// Peers that know a later start of this node, at its own address.
-    stale: BTreeMap<NodeId, Incarnation>,
+    /// Peers that know a later start of this node, at its own address, and when they last said so.
+    stale: BTreeMap<NodeId, (Incarnation, Instant)>,
 }
 
 impl Membership {
@@ -181,12 +185,16 @@ impl Membership {
         if now - self.started > YOUNG || !self.peers.contains_key(&from) {
             return;
         }
-        self.inquiries.stale.insert(from, theirs.incarnation);
-        self.inquiries.stale.retain(|peer, _| self.peers.contains_key(peer));
+        self.inquiries.stale.insert(from, (theirs.incarnation, now));
+        let peers = &self.peers;
+        self.inquiries
+            .stale
+            .retain(|peer, (_, said)| now - *said <= STALE_COUNTS && peers.contains_key(peer));
         let peers = self.peers.values().filter(|peer| peer.cluster == self.cluster()).count();
         let say = self.inquiries.stale.len();
         if say * 2 > peers && (say > 1 || peers == 1) {
-            let seen = self.inquiries.stale.values().copied().min().unwrap_or(theirs.incarnation);
+            let seen =
+                self.inquiries.stale.values().map(|(seen, _)| *seen).min().unwrap_or(theirs.incarnation);
             out.push(Effect::Fatal(Fatal::StaleIncarnation { ours: ours.incarnation, seen }));
         }
     }
