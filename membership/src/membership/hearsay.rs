@@ -12,7 +12,7 @@ use crate::event::{Effect, Fatal};
 use crate::health::growth;
 use crate::identity::Identity;
 use crate::message::{Member as SwimMember, Message};
-use crate::swim::is_active;
+use crate::swim::{RENEWALS_JUMP_MAX, is_active};
 
 /// How long a connected member has to answer when it is said to be gone.
 const ANSWER: Duration = Duration::from_millis(300);
@@ -163,7 +163,12 @@ impl Membership {
         let node = speaker.node_id();
         let known = self.known(node).filter(|known| known.id().win_addr_conflict(speaker))?;
         let known_start = known.id().info().incarnation;
-        if known_start == speaker.info().incarnation || !self.is_unmet(node, known_start) {
+        let is_rumour = match known_start == speaker.info().incarnation {
+            // It goes beyond what is less than that, as soon as it is told.
+            true => known.id().renewals() > speaker.renewals().saturating_add(RENEWALS_JUMP_MAX),
+            false => self.is_unmet(node, known_start),
+        };
+        if !is_rumour {
             return Some(known);
         }
         self.swim.shared().lock().witness.unmet.remove(&node);

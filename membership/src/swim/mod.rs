@@ -16,7 +16,7 @@ use crate::options::Options;
 
 pub use codec::{BROADCAST_BYTES_MAX, BROADCAST_KEYS_MAX, MEMBERS_MAX};
 pub(crate) use codec::{Broadcasts, Shared, SwimCodec, encode_broadcast};
-pub(crate) use witness::Contact;
+pub(crate) use witness::{Contact, RENEWALS_JUMP_MAX};
 
 /// Largest packet of foca in bytes. Streams carry any size; this bounds how much news rides on one ping.
 const PACKET_BYTES_MAX: usize = 8 * 1024;

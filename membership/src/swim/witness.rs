@@ -28,8 +28,9 @@ use crate::message::Member;
 /// cluster of a thousand hears of all of them at once.
 pub(crate) const UNMET_MAX: usize = 1024;
 
-/// By how much the renewals of a member may grow with one word of others.
-const RENEWALS_JUMP_MAX: u32 = 1 << 12;
+/// By how much the renewals of a member may grow with one word of others. Where more than that is believed of a member,
+/// because it was heard before the member itself, the member counts for more.
+pub(crate) const RENEWALS_JUMP_MAX: u32 = 1 << 12;
 
 /// A member that was silent for so long may well be dead, whoever says so.
 const SILENCE: Duration = Duration::from_millis(1200);

@@ -130,6 +130,26 @@ fn no_word_leaves_a_member_without_a_greater_one() {
 }
 
 #[test]
+fn a_member_counts_for_more_than_renewals_that_it_cannot_go_beyond() {
+    let mut far = info(5);
+    far.weight = 0;
+    let far = Identity::new(far).beyond(u32::MAX / 2).unwrap();
+    for message in said(&SwimMember::alive(far)) {
+        let mut bench = Bench::member(3);
+        bench.receive(2, &message);
+        assert_eq!(
+            bench.machine.view().members[&info(5).node_id].info.weight,
+            0,
+            "nothing else is known of it"
+        );
+        bench.handle(Event::Connected(&hello(5, Some(CLUSTER))));
+        bench.receive(5, &introduce(info(5)));
+        assert_eq!(bench.machine.view().members[&info(5).node_id].info, info(5));
+        assert_eq!(bench.state(5), Some(MemberState::Alive));
+    }
+}
+
+#[test]
 fn a_member_hears_what_is_said_of_it() {
     let mut bench = Bench::member(3);
     let mut drained = info(3);
