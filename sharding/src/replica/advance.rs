@@ -189,6 +189,7 @@ impl Replica {
 
     /// Sends what may leave, and parks the rest.
     fn send(&mut self, mut messages: Vec<RaftMessage>, progress: &mut Progress) {
+        self.ask_coming_voters(&mut messages);
         // The library walks its members in the order of a hash map.
         messages.sort_by_key(|message| message.to);
         let has = |kind: MessageType| messages.iter().any(|message| message.get_msg_type() == kind);

@@ -12,7 +12,8 @@
 //!
 //! That holds for decisions of the same voters. Whoever goes by old ones would lack what newer ones have decided, so each
 //! change that lies in the log and is not applied must be agreed to by the voters that it makes as well. The change to
-//! newer voters was decided by a majority of the old ones, therefore half of them have it in their logs.
+//! newer voters was decided by a majority of the old ones, therefore half of them have it in their logs. The library asks
+//! only the voters of the members that are applied, so a candidate asks those of the others itself.
 //!
 //! The library knows majorities only. What half have granted or acknowledged, the lost ones are made to have granted or
 //! acknowledged as well, and nothing else.
@@ -86,6 +87,24 @@ impl Replica {
             self.speak_for(replica, RaftMessage { term, ..Default::default() }, kind);
         }
         self.raw.raft.state != state
+    }
+
+    /// Adds what a candidate asks of those who are about to become voters.
+    pub(super) fn ask_coming_voters(&self, messages: &mut Vec<RaftMessage>) {
+        let is_question = |message: &&RaftMessage| {
+            matches!(message.get_msg_type(), MessageType::MsgRequestVote | MessageType::MsgRequestPreVote)
+        };
+        let Some(question) = messages.iter().find(is_question).filter(|_| !self.lost.is_empty()).cloned()
+        else {
+            return;
+        };
+        let mut asked: BTreeSet<u64> = messages.iter().map(|message| message.to).collect();
+        asked.extend(self.lost.iter().map(|replica| replica.0).chain([self.id.0]));
+        for config in self.unapplied_configs().unwrap_or_default() {
+            let coming = config.voters().map(|member| member.replica.0);
+            let coming: Vec<u64> = coming.filter(|to| asked.insert(*to)).collect();
+            messages.extend(coming.into_iter().map(|to| RaftMessage { to, ..question.clone() }));
+        }
     }
 
     fn acknowledge_for_lost(&mut self) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::world::{Plan, World};
+use super::super::{Replica, Role};
 use super::{SEEDS, live};
 
 /// A shard on some nodes in a world that is kind, but for the disk of one of them.
@@ -94,4 +95,53 @@ fn whoever_was_removed_decides_nothing_without_the_one_that_stays() {
         assert!(!world.is_led(), "seed {seed}: {}", world.describe());
         assert_eq!(world.seen.wrong, Vec::<String>::new(), "seed {seed}");
     }
+}
+
+/// The change by which a third one becomes a voter lies in the log and is not decided, when one of the two is damaged. So
+/// the third one has to agree, and is no voter yet.
+#[test]
+fn whoever_is_about_to_vote_is_asked_where_one_of_two_is_damaged() {
+    let (leader, bad, learner) = (0, 1, 2);
+    let status = |world: &World, at| world.replica(at).map(Replica::status);
+    let mut found = 0;
+    for seed in 0..20 {
+        let mut world = settled(seed, &[leader, bad], bad);
+        world.target = vec![leader, bad, learner];
+        let learns = |world: &World| {
+            let known = status(world, leader).filter(|it| matches!(it.role, Role::Leader { .. }));
+            known.is_some_and(|it| it.config.members.len() == 3 && !it.config.joint)
+        };
+        let is_pending = |world: &World| {
+            let (Some(one), Some(other)) = (status(world, leader), status(world, learner)) else {
+                return false;
+            };
+            one.last > one.applied && one.last == other.last
+        };
+        if !soon(&mut world, learns) {
+            continue;
+        }
+        world.isolate(bad, true);
+        if !soon(&mut world, is_pending) {
+            continue;
+        }
+        found += 1;
+        world.crash(leader);
+        world.damage(bad);
+        world.isolate(bad, false);
+        world.restart(leader);
+        let is_whole = |world: &World| !world.is_damaged(bad) && world.is_settled() && world.is_led();
+        let took = world.run_until(Duration::from_secs(15), is_whole);
+        assert!(took.is_some(), "seed {seed}: {}", world.describe());
+        world.judge_end();
+        assert_eq!(world.seen.wrong, Vec::<String>::new(), "seed {seed}");
+    }
+    assert!(found > 5, "only {found} seeds had such a moment");
+}
+
+/// Whether something is so within a second, looked at often enough to find the very moment.
+fn soon(world: &mut World, is: impl Fn(&World) -> bool) -> bool {
+    (0..10_000).any(|_| {
+        world.run(Duration::from_micros(100));
+        is(world)
+    })
 }
