@@ -176,7 +176,7 @@ impl Membership {
         } else if known.is_some_and(|known| known.id().win_addr_conflict(&identity)) {
             // A later start of the same node is known, or is only talked about. If this is an earlier one, it has to stop.
             if let Some(newer) = self.overrule(&identity) {
-                self.send(newer.id().node_id(), &Message::Verdict { members: vec![newer] }, out);
+                self.tell_itself(newer, out);
             }
         } else if self.swim.shared().lock().note(&member).is_ok() {
             self.swim.apply([SwimMember::alive(identity)], true);

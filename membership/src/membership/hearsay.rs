@@ -80,7 +80,7 @@ impl Membership {
             if let Some(known) = self.overrule(&speaker)
                 && self.may_tell(now, node)
             {
-                self.send(node, &Message::Verdict { members: vec![known] }, out);
+                self.tell_itself(known, out);
             }
         }
         for (from, impostor) in impostors {
@@ -109,6 +109,13 @@ impl Membership {
         self.inquiries.calling = !self.inquiries.strangers.is_empty();
         if self.inquiries.calling {
             self.alarms.insert(now + pause, Alarm::Strangers);
+        }
+    }
+
+    /// Tells a member what is believed of it, unless that is only hearsay: it knows better.
+    pub(super) fn tell_itself(&self, believed: SwimMember, out: &mut Vec<Effect>) {
+        if !self.swim.shared().lock().witness.is_unmet(believed.id()) {
+            self.send(believed.id().node_id(), &Message::Verdict { members: vec![believed] }, out);
         }
     }
 

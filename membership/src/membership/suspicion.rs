@@ -92,7 +92,7 @@ impl Membership {
 
     fn tell_suspect(&self, node: NodeId, out: &mut Vec<Effect>) {
         if let Some(member) = self.known(node).filter(|member| member.state() == State::Suspect) {
-            self.send(node, &Message::Verdict { members: vec![member] }, out);
+            self.tell_itself(member, out);
         }
     }
 

@@ -180,7 +180,7 @@ impl Membership {
         }
         let is_current = self.known(node).is_some_and(|known| known.id() == member.id());
         if is_current && self.peers.contains_key(&node) && self.may_tell(now, node) {
-            self.send(node, &Message::Verdict { members: vec![member] }, out);
+            self.tell_itself(member, out);
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Exchange {
     pub(crate) own: Identity,
     /// Who sent the packet that is being read.
     pub(crate) sender: NodeId,
+    /// For whom the packet is that is being written.
+    receiver: Option<NodeId>,
     /// What foca thinks of every member, as of the last time that was looked at.
     pub(crate) known: BTreeMap<NodeId, Member>,
     /// Whom the packets read so far spoke of.
@@ -61,6 +63,7 @@ impl Shared {
         Self(Arc::new(Mutex::new(Exchange {
             sender: own.node_id(),
             own,
+            receiver: None,
             known: BTreeMap::new(),
             touched: Vec::new(),
             answers: Vec::new(),
@@ -237,6 +240,7 @@ impl Codec<Identity> for SwimCodec {
     type Error = WireError;
 
     fn encode_header(&mut self, header: &Header<Identity>, buf: impl BufMut) -> Result<(), WireError> {
+        self.0.lock().receiver = Some(header.dst.node_id());
         self.write(buf, |bytes| put_header(bytes, header))
     }
 
@@ -245,7 +249,14 @@ impl Codec<Identity> for SwimCodec {
     }
 
     fn encode_member(&mut self, member: &Member, buf: impl BufMut) -> Result<(), WireError> {
-        self.write(buf, |bytes| put_member(bytes, member))
+        let known = {
+            let exchange = self.0.lock();
+            // What was only heard of a member says nothing to the member itself. Foca has to be given something.
+            let is_hearsay =
+                exchange.receiver == Some(member.id().node_id()) && exchange.witness.is_unmet(member.id());
+            is_hearsay.then(|| Member::alive(exchange.own.clone()))
+        };
+        self.write(buf, |bytes| put_member(bytes, known.as_ref().unwrap_or(member)))
     }
 
     fn decode_member(&mut self, buf: impl Buf) -> Result<Member, WireError> {

@@ -74,6 +74,11 @@ impl Witness {
         }
     }
 
+    /// Whether a start of a member is known by the words of others only.
+    pub(crate) fn is_unmet(&self, member: &Identity) -> bool {
+        self.unmet.get(&member.node_id()) == Some(&member.info().incarnation)
+    }
+
     /// A connection proves a process.
     pub(crate) fn met(&mut self, node: NodeId, contact: Contact) {
         self.contacts.insert(node, contact);
@@ -106,7 +111,7 @@ impl Exchange {
         }
         let (ours, theirs) = (was.info().incarnation, is.info().incarnation);
         if theirs > ours {
-            let met = alive.is_some_and(|contact| contact.incarnation < theirs);
+            let met = self.witness.contacts.get(&node).is_some_and(|contact| contact.incarnation < theirs);
             return if met || !self.is_acceptable(&member) { None } else { Some(member) };
         }
         if is.renewals() > was.renewals().saturating_add(RENEWALS_JUMP_MAX) {

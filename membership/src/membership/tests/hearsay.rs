@@ -30,6 +30,18 @@ fn a_later_start_of_a_member_that_is_connected_is_not_believed() {
 }
 
 #[test]
+fn a_later_start_of_a_suspect_is_not_believed_while_it_is_connected() {
+    for message in said(&alive(later(3))) {
+        let mut bench = Bench::member(3);
+        let suspect = SwimMember::new(Identity::new(info(3)), u16::MAX, foca::State::Suspect);
+        bench.receive(2, &Message::Verdict { members: vec![suspect] });
+        assert_eq!(bench.state(3), Some(MemberState::Unreachable));
+        bench.receive(2, &message);
+        assert_eq!(bench.machine.view().members[&info(3).node_id].info, info(3));
+    }
+}
+
+#[test]
 fn a_member_that_comes_counts_for_more_than_what_was_said_of_it() {
     for message in said(&alive(later(3))) {
         let mut bench = Bench::member(3);
