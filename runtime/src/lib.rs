@@ -28,6 +28,7 @@ mod disk;
 mod environment;
 mod identity;
 mod letters;
+mod limits;
 mod network;
 mod outcome;
 mod seed;
@@ -44,6 +45,7 @@ pub use identity::{
     WIRE_VERSION_MIN,
 };
 pub use letters::is_unprintable;
+pub use limits::{Limit, Limits, NamedLimit};
 pub use network::{
     DialError, LossReason, Network, NetworkEvent, NetworkHandler, SendError, Tag, TrafficClass,
 };

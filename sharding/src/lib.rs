@@ -36,8 +36,8 @@ pub use proposal::propose_replicas;
 pub use replica::{
     COMMAND_BYTES_MAX, Called, Committed, Config, FillError, FollowerStatus, InstallError, LogCodec,
     MEMBERS_MAX, Member, MemberRole, MessageError, MessageHeader, Progress, ProposeError, ReconfigureError,
-    Reconfigured, Remains, Replica, ReplicaId, ReplicaOptions, ReplicaSetup, ReplicaStatus, RestoreError,
-    Role, SnapshotMeta, Stored, Tombstone, TransferError, WholeCommands,
+    Reconfigured, Remains, Replica, ReplicaId, ReplicaLimits, ReplicaOptions, ReplicaSetup, ReplicaStatus,
+    RestoreError, Role, SnapshotMeta, Stored, Tombstone, TransferError, WholeCommands,
 };
 pub use ring::{Ring, RingMember, VIRTUAL_NODES_MAX, VIRTUAL_NODES_PER_WEIGHT};
 pub use routing::{Host, Hosting, Route, Routing};

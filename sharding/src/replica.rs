@@ -27,6 +27,7 @@ mod advance;
 mod birth;
 mod bytes;
 mod lease;
+mod limits;
 mod log;
 mod member;
 mod message;
@@ -50,6 +51,7 @@ use raft::prelude::{Entry, Message as RaftMessage, MessageType};
 use raft::{RawNode, StateRole};
 
 use lease::Lease;
+pub use limits::ReplicaLimits;
 use log::Log;
 pub use member::{Config, MEMBERS_MAX, Member, MemberRole, ReplicaId};
 use message::Forced;
@@ -187,7 +189,7 @@ impl Replica {
             return Err(ProposeError::Size { bytes });
         }
         let before = self.proposed_bytes + self.raw.raft.uncommitted_size();
-        if before > 0 && before + bytes > self.setup.options.uncommitted_bytes_max {
+        if before > 0 && before + bytes > self.setup.limits.uncommitted_bytes {
             return Err(ProposeError::Full);
         }
         self.wake(self.now);

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 
 use self::progress::Progress;
 use crate::options::TraceOptions;
-use crate::run::{Report, RunOptions, SHARDS, Verdict, plan, run};
+use crate::run::{ChosenLimit, LimitChoice, Report, RunOptions, SHARDS, Verdict, plan, run};
 
 /// Failing seeds after which a sweep ends: more tell nothing new.
 const FAILURES_MAX: usize = 10;
@@ -59,6 +59,13 @@ struct Shape {
     /// How many shards the cluster has
     #[arg(long, default_value_t = SHARDS, value_parser = clap::value_parser!(u32).range(1..=4096))]
     shards: u32,
+    /// A limit of the nodes that is other than in production, as delivery.window=1; can be repeated. Without it the seed
+    /// draws small ones
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<ChosenLimit>,
+    /// All limits as in production
+    #[arg(long, conflicts_with = "limits")]
+    production_limits: bool,
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +115,10 @@ impl Shape {
             duration: Duration::from_secs(self.seconds),
             engines: usize::from(self.engines),
             shards: self.shards,
+            limits: match self.limits.is_empty() && !self.production_limits {
+                true => LimitChoice::Drawn,
+                false => LimitChoice::Chosen(self.limits.clone()),
+            },
             ..RunOptions::of_seed(seed)
         }
     }

@@ -44,7 +44,9 @@ pub use diagram::Diagram;
 pub use faults::{Classes, Intervention, Plan, PlannedIntervention};
 pub use network::{CONNECT_TIMEOUT, QUEUE_BYTES_MAX, QUEUE_ENVELOPES_MAX, UNREACHABLE_AFTER};
 pub use options::{DiskFaults, NetworkFaults, SchedulingFaults, TraceOptions, WorldOptions};
-pub use run::{Report, RunOptions, Verdict, parse_seed, plan, run};
+pub use run::{
+    ChosenLimit, LimitChoice, LimitError, Report, RunOptions, Verdict, limits_with, parse_seed, plan, run,
+};
 pub use trace::{Kind, Line, Record};
 pub use world::{BlockError, Finding, NodeIndex, NodeSlot, Notes, PANIC, Partition, SPIN, World};
 

@@ -9,6 +9,7 @@ mod cuts;
 mod describe;
 mod disks;
 mod lies;
+mod limits;
 mod load;
 mod partial;
 mod phases;
@@ -22,6 +23,7 @@ use gritmesh_core::{NodeOptions, Sabotage};
 use gritmesh_runtime::Seed;
 use parking_lot::Mutex;
 
+pub use limits::{ChosenLimit, LimitChoice, LimitError, limits_with};
 pub use report::{Report, Verdict};
 
 use crate::check;
@@ -47,6 +49,8 @@ pub struct RunOptions {
     pub engines: usize,
     /// How many shards the cluster has.
     pub shards: u32,
+    /// Which limits of the nodes are other than in production.
+    pub limits: LimitChoice,
     /// What is kept of the trace.
     pub trace: TraceOptions,
     /// A bug to have on purpose.
@@ -63,6 +67,7 @@ impl RunOptions {
             duration: Duration::from_secs(20),
             engines: 2,
             shards: SHARDS,
+            limits: LimitChoice::Drawn,
             trace: TraceOptions::default(),
             sabotage: Sabotage::None,
         }
@@ -97,6 +102,9 @@ fn clock_believed_after(seed: &Seed) -> Duration {
 }
 
 /// Runs a cluster through both phases and checks every invariant.
+///
+/// # Panics
+/// If [limits](RunOptions::limits) were chosen that [`limits_with`] refuses.
 pub fn run(options: RunOptions) -> Report {
     let plan = plan(&options);
     let history = History {
@@ -112,7 +120,10 @@ pub fn run(options: RunOptions) -> Report {
     let (engines, shards, sabotage) = (options.engines, options.shards, options.sabotage);
     let tables_pause = tables_pause(&parse_seed(&options.seed));
     let clock_believed_after = clock_believed_after(&parse_seed(&options.seed));
+    let small = options.limits.small(&parse_seed(&options.seed));
+    let limits = limits_with(&small).unwrap_or_else(|error| panic!("{error}"));
     let node_options = NodeOptions {
+        limits,
         engines,
         shards,
         tables_pause,
@@ -142,5 +153,5 @@ pub fn run(options: RunOptions) -> Report {
     if let Err(error) = sim.world_mut().finish_trace() {
         sim.world_mut().report_finding(None, "trace", format!("the trace cannot be written: {error}"));
     }
-    Report::new(options.seed, (engines, shards), plan, &sim, &history.lock())
+    Report::new(options.seed, (engines, shards), (plan, options.limits, small), &sim, &history.lock())
 }

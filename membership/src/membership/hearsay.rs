@@ -132,7 +132,8 @@ impl Membership {
         else {
             return;
         };
-        let wait = self.options.suspicion.mul_f64(growth(self.swim.active_others() + 1));
+        // By the peers that are there: what others made up must not lengthen its own life.
+        let wait = self.options.suspicion.mul_f64(growth(self.peers.len() + 1));
         let (identity, incarnation) = (member.id().clone(), member.incarnation());
         self.swim.apply([SwimMember::new(identity.clone(), incarnation, foca::State::Suspect)], true);
         self.alarms.insert(now + wait, Alarm::Hearsay { identity, incarnation });

@@ -25,13 +25,8 @@ use std::sync::Arc;
 use gritmesh_runtime::{Clock, Instant};
 use parking_lot::Mutex;
 
+use crate::limits::DriverLimits;
 use crate::machine::Machine;
-
-/// Events in one batch. Bounds how long effects wait for their batch.
-const BATCH_EVENTS_MAX: usize = 1024;
-
-/// Handlers to start that may pile up before the driver stops to start them.
-const DEFERRED_MAX: usize = 128;
 
 /// Carries out the effects of a machine.
 pub(crate) trait Perform<M: Machine>: Send + Sync {
@@ -63,6 +58,7 @@ pub(crate) struct Driver<M: Machine> {
     machine: Mutex<Held<M>>,
     /// Tells the performer which machine a timer belongs to.
     lane: usize,
+    limits: DriverLimits,
 }
 
 /// Tells the performer if the batch ends in a panic.
@@ -90,11 +86,12 @@ struct Held<M: Machine> {
 }
 
 impl<M: Machine> Driver<M> {
-    pub(crate) const fn new(machine: M, lane: usize) -> Self {
+    pub(crate) const fn new(machine: M, lane: usize, limits: DriverLimits) -> Self {
         Self {
             inbox: Mutex::new(Inbox { events: Vec::new(), running: false, armed: Instant::MAX }),
             machine: Mutex::new(Held { machine, effects: Vec::new(), batch: Vec::new() }),
             lane,
+            limits,
         }
     }
 
@@ -144,7 +141,7 @@ impl<M: Machine> Driver<M> {
     fn drive<P: Perform<M>>(&self, performer: &Arc<P>) {
         let mut deferred = Vec::new();
         loop {
-            while deferred.len() < DEFERRED_MAX {
+            while deferred.len() < self.limits.deferred {
                 if !self.run_batch(performer, &mut deferred) {
                     deferred.into_iter().for_each(|task| performer.run(task));
                     return;
@@ -173,8 +170,8 @@ impl<M: Machine> Driver<M> {
                 return false;
             }
             match inbox.events.len() {
-                0..=BATCH_EVENTS_MAX => std::mem::swap(&mut inbox.events, batch),
-                _ => batch.extend(inbox.events.drain(..BATCH_EVENTS_MAX)),
+                waiting if waiting <= self.limits.batch_events => std::mem::swap(&mut inbox.events, batch),
+                _ => batch.extend(inbox.events.drain(..self.limits.batch_events)),
             }
         }
         let now = performer.clock().now();
@@ -263,7 +260,7 @@ mod tests {
     fn a_machine_that_panics_is_reported() {
         let clock = gritmesh_runtime::tokio::SystemClock::start();
         let stage = Arc::new(Stage { broken: AtomicBool::new(false), clock });
-        let driver = Driver::new(Brittle, 0);
+        let driver = Driver::new(Brittle, 0, DriverLimits::PRODUCTION);
         driver.post(&stage, false);
         assert!(!stage.broken.load(Ordering::Relaxed));
         let posted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| driver.post(&stage, true)));

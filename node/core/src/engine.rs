@@ -72,6 +72,7 @@ pub(crate) use transfer::Checked;
 use transfer::Loads;
 use writer::Writer;
 
+use crate::limits::NodeLimits;
 use crate::machine::Machine;
 use crate::options::Sabotage;
 
@@ -110,6 +111,7 @@ pub(crate) struct Engine {
     disk: Arc<dyn Disk>,
     seed: Seed,
     replicas: ReplicaOptions,
+    limits: NodeLimits,
     /// How long answers under an idempotency key are kept.
     answers_kept: Duration,
     /// The shard that was last looked at for older ones.
@@ -136,6 +138,7 @@ pub(crate) struct Start {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) seed: Seed,
     pub(crate) replicas: ReplicaOptions,
+    pub(crate) limits: NodeLimits,
     pub(crate) answers_kept: Duration,
     pub(crate) tables_pause: Duration,
     pub(crate) sabotage: Sabotage,
@@ -172,6 +175,7 @@ impl Engine {
             disk,
             seed,
             replicas,
+            limits,
             answers_kept,
             tables_pause,
             sabotage,
@@ -186,13 +190,13 @@ impl Engine {
             quarantine: BTreeMap::new(),
             dirty: BTreeSet::new(),
             groups_due: Instant::MAX,
-            writer: Writer::new(tables_pause),
-            full_peers: FullPeers::default(),
+            writer: Writer::new(tables_pause, &limits.engine),
+            full_peers: FullPeers::new(limits.engine.full_heard_for),
             loads: Loads::default(),
             givings: 0,
-            delivery: Delivery::new(),
-            reminders: Reminders::new(),
-            takeover: Takeover::new(),
+            delivery: Delivery::new(limits.shard.delivery, limits.shard.backoff),
+            reminders: Reminders::new(limits.shard.reminders, limits.shard.backoff),
+            takeover: Takeover::new(limits.engine),
             delivering: Vec::new(),
             reminding: Vec::new(),
             pending: Pending::new(index),
@@ -202,6 +206,7 @@ impl Engine {
             disk,
             seed,
             replicas,
+            limits,
             answers_kept,
             looked_at: ShardId(0),
             draining: false,

@@ -28,6 +28,7 @@ mod inbound;
 mod latch;
 mod leases;
 mod lies;
+mod limits;
 mod machine;
 mod metrics;
 mod node;
@@ -46,6 +47,8 @@ pub use gritmesh_membership::{ClusterEvent, Member, MemberState, View};
 pub use gritmesh_sharding::SHARDS_MAX;
 #[doc(hidden)]
 pub use lies::lie_instead_of;
+#[doc(hidden)]
+pub use limits::NodeLimits;
 pub use node::{DynamicCall, Node};
 #[doc(hidden)]
 pub use options::Sabotage;

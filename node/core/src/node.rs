@@ -157,7 +157,7 @@ impl Node {
             weak: weak.clone(),
             rng: Mutex::new(environment.seed.child("handlers").rng()),
             view: ArcSwap::from_pointee(View { version: 0, members: std::collections::BTreeMap::new() }),
-            control: Driver::new(control, perform::CONTROL_LANE),
+            control: Driver::new(control, perform::CONTROL_LANE, options.limits.driver),
             engines,
             environment,
             info,
@@ -370,9 +370,10 @@ fn engines(environment: &Environment, info: &NodeInfo, options: &NodeOptions) ->
             replicas: options.replicas.clone(),
             answers_kept: options.answers_kept,
             tables_pause: options.tables_pause,
+            limits: options.limits,
             sabotage: options.sabotage,
         });
-        Driver::new(engine, perform::ENGINE_LANES + index)
+        Driver::new(engine, perform::ENGINE_LANES + index, options.limits.driver)
     };
     (0..options.engines).map(engine).collect()
 }

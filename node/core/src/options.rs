@@ -7,6 +7,8 @@ use std::time::Duration;
 use gritmesh_membership as membership;
 use gritmesh_sharding as sharding;
 
+use crate::limits::NodeLimits;
+
 /// Engines of one node. More than cores are of no use, and the number travels in one byte.
 pub const ENGINES_MAX: usize = 64;
 
@@ -52,6 +54,9 @@ pub struct NodeOptions {
     pub sharding: sharding::Options,
     /// Times and limits of the shards' logs.
     pub replicas: sharding::ReplicaOptions,
+    /// How much of anything there may be.
+    #[doc(hidden)]
+    pub limits: NodeLimits,
     /// A bug to have on purpose, for tests of the checkers.
     #[doc(hidden)]
     pub sabotage: Sabotage,
@@ -121,6 +126,7 @@ impl Default for NodeOptions {
             membership: membership::Options::default(),
             sharding: sharding::Options::default(),
             replicas: sharding::ReplicaOptions::default(),
+            limits: NodeLimits::default(),
             sabotage: Sabotage::None,
         }
     }

@@ -24,7 +24,7 @@
 //!   always contiguous, because steps number their messages and prunes remove from the front. So memory is
 //!   bounded however much waits: beyond the budget of its shard a body is left on disk, and read by `Load` when
 //!   its turn comes. Pairs that need one take turns; a pair that is refused or not answered gives its bodies up.
-//! * A pair is in one of three moods: it *flows* (up to [`WINDOW`] in flight), it *waits* (after an early message
+//! * A pair is in one of three moods: it *flows* (up to [a window](DeliveryLimits::window) in flight), it *waits* (after an early message
 //!   for some milliseconds, after a failure from 500 ms on), or it *probes* (one message at a time,
 //!   after a wait or a silence, until that is acknowledged). All of what was in flight fails together, and counts
 //!   as one attempt.
@@ -51,6 +51,7 @@ mod pair;
 mod scenario;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -58,33 +59,31 @@ use std::time::Duration;
 
 use gritmesh_runtime::{Failure, Instant, ShardId};
 
+use crate::backoff::BackoffLimits;
 pub use counters::DeliveryCounters;
 use lane::{Lane, Round};
-use limits::Limits;
-pub use limits::{
-    BODIES_PER_PAIR_MAX, BODIES_PER_SHARD_MAX, BODY_BYTES_PER_SHARD_MAX, LOADS_PER_SHARD_MAX, PRUNE_AFTER,
-    PRUNE_AT, RESEND_MAX, RESEND_MIN, WINDOW,
-};
+pub use limits::DeliveryLimits;
 pub use message::{DeliveryEffect, PairName, PendingMessage};
 
 /// The sending side for all shards that an engine leads.
 #[derive(Debug, Default)]
 pub struct Delivery {
     lanes: BTreeMap<ShardId, Lane>,
-    limits: Limits,
+    limits: DeliveryLimits,
+    backoff: BackoffLimits,
     counters: DeliveryCounters,
 }
 
 impl Delivery {
     /// Delivery for no shard yet.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(limits: DeliveryLimits, backoff: BackoffLimits) -> Self {
+        Self { limits, backoff, ..Self::default() }
     }
 
     /// This node leads the shard from now on. Whatever was known of it is forgotten; what is pending is told by
     /// [`Self::found`], when it is read.
     pub fn lead(&mut self, shard: ShardId) {
-        self.lanes.insert(shard, Lane::new(shard, self.limits));
+        self.lanes.insert(shard, Lane::new(shard, self.limits, self.backoff));
     }
 
     /// Pairs that have messages in the outbox, each with the first and the last sequence number that is pending. A pair

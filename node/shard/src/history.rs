@@ -25,7 +25,7 @@ mod reminding;
 use std::sync::Arc;
 
 use gritmesh_actor::{Gate, History, Outgoing};
-use gritmesh_runtime::{ActorAddress, Failure, Reads, Token};
+use gritmesh_runtime::{ActorAddress, Failure, Reads, Token, limits};
 use gritmesh_store::ObjectId;
 
 use crate::StateError;
@@ -35,6 +35,22 @@ use actor::ActorHistory;
 use pool::Pool;
 
 pub(crate) use actor::{FIELD, STATE};
+
+limits! {
+    /// Limits of what a history keeps in memory.
+    pub struct HistoryLimits in "history" {
+        /// Steps whose objects are kept before the oldest is looked for on the disk. A look costs a read, and a step
+        /// reaches the disk within a few milliseconds.
+        steps_before_look: usize = 16, small ["0", "1", "3"];
+        /// Bytes of objects that were read and are kept. Enough for the paths to a few hundred entries of large maps;
+        /// when it is full all of them go, which costs some reads.
+        recent_bytes: usize = 256 * 1024, small ["0", "1000"];
+        /// Peers whose last message is kept in memory. A bank's account has a few; the rest is looked up.
+        peers_kept: usize = 64, small ["1", "2"];
+        /// Answers that are kept before the oldest are looked for on the disk.
+        answers_before_look: usize = 16, small ["0", "1", "3"];
+    }
+}
 
 /// The node around histories.
 pub trait Proposer: Send + Sync {
@@ -102,12 +118,13 @@ pub struct Damage {
 pub struct Histories {
     reads: Arc<dyn Reads>,
     proposer: Arc<dyn Proposer>,
+    limits: HistoryLimits,
 }
 
 impl Histories {
     /// Histories on a disk.
-    pub fn new(reads: Arc<dyn Reads>, proposer: Arc<dyn Proposer>) -> Self {
-        Self { reads, proposer }
+    pub fn new(reads: Arc<dyn Reads>, proposer: Arc<dyn Proposer>, limits: HistoryLimits) -> Self {
+        Self { reads, proposer, limits }
     }
 
     /// Opens the history of an actor that this node leads.
@@ -115,7 +132,7 @@ impl Histories {
     /// # Errors
     /// If it cannot be read. Damage was reported.
     pub fn open(&self, address: &ActorAddress, token: Token) -> Result<Box<dyn History>, Failure> {
-        let pool = Pool::new(Arc::clone(&self.reads), Arc::clone(&self.proposer), token);
+        let pool = Pool::new(Arc::clone(&self.reads), Arc::clone(&self.proposer), token, self.limits);
         let pool = Arc::new(pool);
         match ActorHistory::open(address, Arc::clone(&pool)) {
             Ok(history) => Ok(Box::new(history)),

@@ -35,6 +35,7 @@ mod flat;
 mod golden;
 mod history;
 pub mod keys;
+mod limits;
 mod objects;
 mod pending;
 mod portion;
@@ -47,34 +48,32 @@ mod scenario;
 mod state;
 mod transfer;
 
-pub use backoff::{ATTEMPTS_BEFORE_PAUSE, BACKOFF_MAX, BACKOFF_MIN, ROUTE_BACKOFF_MAX};
+pub use backoff::{ATTEMPTS_BEFORE_PAUSE, BackoffLimits};
 pub use codec::{fill, strip};
 pub use command::{
     COMMANDS_BYTES_MAX, COMMANDS_MAX, Command, Commands, FORGET_MAX, LOCATED_MAX, LetterEntry, OutboxEntry,
     REMINDER_CHANGES_MAX, ReminderEntry, StepCommand,
 };
-pub use delivery::{
-    BODIES_PER_PAIR_MAX, BODIES_PER_SHARD_MAX, BODY_BYTES_PER_SHARD_MAX, Delivery, DeliveryCounters,
-    DeliveryEffect, LOADS_PER_SHARD_MAX, PRUNE_AFTER, PRUNE_AT, PairName, PendingMessage, RESEND_MAX,
-    RESEND_MIN, WINDOW,
-};
+pub use delivery::{Delivery, DeliveryCounters, DeliveryEffect, DeliveryLimits, PairName, PendingMessage};
 pub use error::StateError;
-pub use history::{Damage, Histories, Proposal, Proposer};
+pub use history::{Damage, Histories, HistoryLimits, Proposal, Proposer};
 pub use keys::ActorKey;
+pub use limits::ShardLimits;
 pub use objects::{DiskObjects, repair, spare};
 pub use pending::{Backlog, first_pending, pending_of_pair, pending_pairs, pending_reminders};
+pub use portion::ReadLimits;
 pub use reading::{
     HistoryProof, LISTED_MAX, LoggedStep, Shown, Verification, head, letters, log, object, outbox, paused,
     sent_message, show, verify_actor,
 };
 pub use reminders::{
-    FIRINGS_PER_SHARD_MAX, PendingReminder, RETRIES_PER_SHARD_MAX, ReminderCounters, ReminderEffect,
-    ReminderName, Reminders, SILENCE_MAX, SKIP_AFTER_MS, is_skipped, next_due,
+    PendingReminder, ReminderCounters, ReminderEffect, ReminderLimits, ReminderName, Reminders,
+    SKIP_AFTER_MS, is_skipped, next_due,
 };
 pub use retention::expired_answers;
 pub use rows::{AnswerRow, DETAIL_BYTES_MAX, HeadRow, LetterRow, OutboxRow, PausedRow, ReminderRow};
-pub use state::{Applied, HEADS_KEPT_MAX, Outcome, ShardState};
+pub use state::{Applied, Outcome, ShardState, StateLimits};
 pub use transfer::{
-    Assembly, CHUNK_BYTES_LIMIT, CHUNK_BYTES_MAX, Chunk, Cursor, NextPack, ROWS_BYTES_MAX, TransferRequest,
+    Assembly, CHUNK_BYTES_LIMIT, Chunk, Cursor, NextPack, ROWS_BYTES_MAX, TransferLimits, TransferRequest,
     WINDOW_HEADS_MAX, next_chunk,
 };

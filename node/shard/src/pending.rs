@@ -11,12 +11,9 @@ use crate::StateError;
 use crate::command::{OutboxEntry, ReminderEntry};
 use crate::delivery::{PairName, PendingMessage};
 use crate::keys::{self, ActorKey};
-use crate::portion::{PORTION_BYTES, ROWS_AT_FIRST, bytes_of, portion};
+use crate::portion::{ReadLimits, bytes_of, portion};
 use crate::reminders::PendingReminder;
 use crate::rows::{OutboxRow, ReminderRow};
-
-/// Rows of the outbox that are read at once, as long as each belongs to another pair.
-const ROWS_AT_ONCE_MAX: usize = 256;
 
 /// A pair, and the first and the last sequence number that is pending.
 pub type Backlog = (PairName, RangeInclusive<u64>);
@@ -32,10 +29,11 @@ pub fn pending_pairs(
     tokens: (Token, Token),
     from: Option<&[u8]>,
     limit: usize,
+    limits: &ReadLimits,
 ) -> Result<(Vec<Backlog>, Option<Vec<u8>>), StateError> {
     let range = keys::token_range(tokens.0, tokens.1);
     let mut from = from.map_or(range.start, <[u8]>::to_vec);
-    let (mut at_once, mut bytes, mut found) = (ROWS_AT_FIRST, 0, Vec::new());
+    let (mut at_once, mut bytes, mut found) = (limits.rows_at_first, 0, Vec::new());
     loop {
         let rows = reads.scan(Table::Outbox, &from[..]..&range.end[..], at_once)?;
         let (is_end, begun) = (rows.len() < at_once, found.len());
@@ -56,11 +54,11 @@ pub fn pending_pairs(
         };
         pending.last = last_pending(pending, reads)?;
         (_, from) = keys::outbox_pair(&pending.sender, &pending.receiver);
-        if found.len() >= limit || bytes >= PORTION_BYTES {
+        if found.len() >= limit || bytes >= limits.portion_bytes {
             return Ok((named(found)?, Some(from)));
         }
         let are_single = found.len() - begun == at_once;
-        at_once = if are_single { (2 * at_once).min(ROWS_AT_ONCE_MAX) } else { ROWS_AT_FIRST };
+        at_once = if are_single { (2 * at_once).min(limits.pairs_at_once) } else { limits.rows_at_first };
     }
 }
 
@@ -127,10 +125,11 @@ pub fn pending_of_pair(
     from_sequence: u64,
     limit: usize,
     reads: &dyn Reads,
+    limits: &ReadLimits,
 ) -> Result<Vec<PendingMessage>, StateError> {
     let from = keys::outbox(sender, receiver, from_sequence);
     let (_, to) = keys::outbox_pair(sender, receiver);
-    let (rows, _) = portion(reads, Table::Outbox, &from[..]..&to[..], limit)?;
+    let (rows, _) = portion(reads, Table::Outbox, &from[..]..&to[..], limit, limits)?;
     let read = |(key, row): (Vec<u8>, Vec<u8>)| {
         let (sender, receiver, sequence) = keys::read_outbox(&key.into())?;
         message(&sender, &receiver, sequence, row.into())
@@ -148,10 +147,11 @@ pub fn pending_reminders(
     tokens: (Token, Token),
     from: Option<&[u8]>,
     limit: usize,
+    limits: &ReadLimits,
 ) -> Result<(Vec<PendingReminder>, Option<Vec<u8>>), StateError> {
     let range = keys::token_range(tokens.0, tokens.1);
     let rows = from.unwrap_or(&range.start)..&range.end[..];
-    let (rows, next) = portion(reads, Table::Reminder, rows, limit)?;
+    let (rows, next) = portion(reads, Table::Reminder, rows, limit, limits)?;
     let read = |(key, row): (Vec<u8>, Vec<u8>)| {
         let (actor, name) = ActorKey::split(&key.into())?;
         reminder(&actor, &name, row.into())
@@ -257,7 +257,8 @@ mod tests {
     fn read(tables: &Tables, limit: usize) -> (Vec<Backlog>, usize) {
         let (mut found, mut from, mut looks) = (Vec::new(), None, 0);
         loop {
-            let (pairs, next) = pending_pairs(tables, ALL, from.as_deref(), limit).unwrap();
+            let (pairs, next) =
+                pending_pairs(tables, ALL, from.as_deref(), limit, &ReadLimits::PRODUCTION).unwrap();
             found.extend(pairs);
             looks += 1;
             from = next;

@@ -2,13 +2,19 @@
 
 use std::ops::Range;
 
-use gritmesh_runtime::{DiskError, KeyValue, Reads, Table};
+use gritmesh_runtime::{DiskError, KeyValue, Reads, Table, limits};
 
-/// Rows that are read at first: they tell how large the next ones may be.
-pub(crate) const ROWS_AT_FIRST: usize = 8;
-
-/// Bytes after which a portion ends, however few rows it has: a disk brings them in a fraction of a millisecond.
-pub(crate) const PORTION_BYTES: usize = 256 * 1024;
+limits! {
+    /// How much is read of a table at once.
+    pub struct ReadLimits in "read" {
+        /// Rows that are read at first: they tell how large the next ones may be.
+        rows_at_first: usize = 8, small ["1", "2"];
+        /// Bytes after which a portion ends, however few rows it has: a disk brings them in a fraction of a millisecond.
+        portion_bytes: usize = 256 * 1024, small ["1", "300"];
+        /// Rows of the outbox that are read at once, as long as each belongs to another pair.
+        pairs_at_once: usize = 256, small ["1", "2"];
+    }
+}
 
 /// The first rows of a range, at most `limit`, and from which key on to go on, `None` at the end.
 pub(crate) fn portion(
@@ -16,9 +22,10 @@ pub(crate) fn portion(
     table: Table,
     range: Range<&[u8]>,
     limit: usize,
+    limits: &ReadLimits,
 ) -> Result<(Vec<KeyValue>, Option<Vec<u8>>), DiskError> {
     let mut from = range.start.to_vec();
-    let (mut at_once, mut bytes, mut found) = (ROWS_AT_FIRST, 0, Vec::new());
+    let (mut at_once, mut bytes, mut found) = (limits.rows_at_first, 0, Vec::new());
     loop {
         let wanted = at_once.min(limit - found.len());
         let rows = reads.scan(table, &from[..]..range.end, wanted)?;
@@ -26,7 +33,7 @@ pub(crate) fn portion(
         bytes += bytes_of(&rows);
         found.extend(rows);
         match next {
-            Some(next) if found.len() < limit && bytes < PORTION_BYTES => from = next,
+            Some(next) if found.len() < limit && bytes < limits.portion_bytes => from = next,
             next => return Ok((found, next)),
         }
         at_once *= 2;

@@ -29,7 +29,7 @@
 //!   fires unless it is later than a period and a minute ([`is_skipped`]); then the step is made all the same,
 //!   to move the row on, but the handler does not run.
 //! * Refused firings are tried again with backoff for ever. They get at most half of the places, and firings all
-//!   together at most [`FIRINGS_PER_SHARD_MAX`] for each shard, so that an outage is worked off and not burst.
+//!   together [at most so many](ReminderLimits::firings_per_shard) for each shard, so that an outage is worked off and not burst.
 //! * One that was answered, but whose row has not changed, is tried again like a refused one: the row decides.
 //!
 //! **Deliberately absent.** A limit of how many there are: the step that sets one has it, for each actor. The
@@ -50,31 +50,34 @@ use std::collections::BTreeMap;
 
 use gritmesh_runtime::{Failure, Instant, ShardId};
 
+use crate::backoff::BackoffLimits;
 use clock::WallClock;
 pub use counters::ReminderCounters;
 pub use due::{SKIP_AFTER_MS, is_skipped, next_due};
 use lane::{Lane, Round};
-pub use limits::{FIRINGS_PER_SHARD_MAX, RETRIES_PER_SHARD_MAX, SILENCE_MAX};
+pub use limits::ReminderLimits;
 pub use reminder::{PendingReminder, ReminderEffect, ReminderName};
 
 /// The due index of all shards that an engine leads.
 #[derive(Debug, Default)]
 pub struct Reminders {
     lanes: BTreeMap<ShardId, Lane>,
+    limits: ReminderLimits,
+    backoff: BackoffLimits,
     clock: Option<WallClock>,
     counters: ReminderCounters,
 }
 
 impl Reminders {
     /// Reminders of no shard yet.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(limits: ReminderLimits, backoff: BackoffLimits) -> Self {
+        Self { limits, backoff, ..Self::default() }
     }
 
     /// This node leads the shard from now on. Whatever was known of it is forgotten; the reminders that are set there
     /// are told by [`Self::found`], when they are read.
     pub fn lead(&mut self, shard: ShardId) {
-        self.lanes.insert(shard, Lane::new(shard));
+        self.lanes.insert(shard, Lane::new(shard, self.limits, self.backoff));
     }
 
     /// Rows of reminders. Those that were set or cancelled since this node leads are known better.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use gritmesh_runtime::{Reads, Table, Token};
 
 use crate::command::FORGET_MAX;
-use crate::portion::portion;
+use crate::portion::{ReadLimits, portion};
 use crate::rows::AnswerRow;
 use crate::{StateError, keys};
 
@@ -23,10 +23,11 @@ pub fn expired_answers(
     from: Option<&[u8]>,
     before_unix_ms: u64,
     limit: usize,
+    limits: &ReadLimits,
 ) -> Result<(Vec<Bytes>, Option<Vec<u8>>), StateError> {
     let range = keys::token_range(tokens.0, tokens.1);
     let rows = from.unwrap_or(&range.start)..&range.end[..];
-    let (rows, next) = portion(reads, Table::Answer, rows, limit.clamp(1, FORGET_MAX))?;
+    let (rows, next) = portion(reads, Table::Answer, rows, limit.clamp(1, FORGET_MAX), limits)?;
     let is_old = |row: &[u8]| AnswerRow::time_of(row).is_none_or(|time| time < before_unix_ms);
     let old = rows.into_iter().filter(|(_, row)| is_old(row)).map(|(key, _)| key.into());
     Ok((old.collect(), next))
@@ -38,8 +39,9 @@ mod tests {
 
     use super::*;
     use crate::ActorKey;
-    use crate::portion::ROWS_AT_FIRST;
     use crate::scenario::{ALL, Tables};
+
+    const LIMITS: ReadLimits = ReadLimits::PRODUCTION;
 
     fn tables(answers: u64, bytes: usize) -> Tables {
         let actor = ActorKey::of(&"t/a".parse().expect("an address"));
@@ -59,7 +61,7 @@ mod tests {
         let tables = tables(1_000, 10);
         let (mut found, mut from, mut looks) = (Vec::new(), None, 0);
         loop {
-            let (old, next) = expired_answers(&tables, ALL, from.as_deref(), 700, 256).unwrap();
+            let (old, next) = expired_answers(&tables, ALL, from.as_deref(), 700, 256, &LIMITS).unwrap();
             assert!(old.len() <= 256);
             found.extend(old);
             looks += 1;
@@ -76,8 +78,8 @@ mod tests {
     #[test]
     fn a_look_at_large_answers_ends_early() {
         let tables = tables(100, 100 * 1024);
-        let (old, next) = expired_answers(&tables, ALL, None, 1_000, FORGET_MAX).unwrap();
-        assert_eq!(old.len(), ROWS_AT_FIRST);
+        let (old, next) = expired_answers(&tables, ALL, None, 1_000, FORGET_MAX, &LIMITS).unwrap();
+        assert_eq!(old.len(), LIMITS.rows_at_first);
         assert!(next.is_some());
     }
 }

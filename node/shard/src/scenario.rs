@@ -87,7 +87,7 @@ impl Replica {
 
     /// One whose tables have the state after this entry.
     pub(crate) fn on(tables: Arc<Tables>, applied: u64) -> Self {
-        Self { tables, state: ShardState::at(applied) }
+        Self { tables, state: ShardState::at(applied, crate::StateLimits::PRODUCTION) }
     }
 
     /// Appends an entry: its objects are written, the stub is what is applied later.
@@ -168,7 +168,7 @@ impl Shard {
         let reads: Arc<dyn Reads> = self.replica.tables.clone();
         let proposer: Arc<dyn Proposer> = self.node.clone();
         let address: ActorAddress = address.parse().unwrap();
-        Histories::new(reads, proposer).open(&address, address.token())
+        Histories::new(reads, proposer, crate::HistoryLimits::PRODUCTION).open(&address, address.token())
     }
 
     pub(crate) fn open(&self, address: &str) -> Box<dyn History> {

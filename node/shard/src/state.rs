@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use gritmesh_runtime::{Change, Reads, Table};
+use gritmesh_runtime::{Change, Reads, Table, limits};
 use gritmesh_store::ObjectId;
 
 use crate::StateError;
@@ -20,17 +20,23 @@ use crate::command::{Command, StepCommand};
 use crate::keys::{self, ActorKey};
 use crate::rows::{HeadRow, PausedRow};
 
-/// Heads that a shard keeps in memory beside those that are not on the disk yet. At about 200 bytes each, 64 shards
-/// keep 13 MB.
-pub const HEADS_KEPT_MAX: usize = 1024;
-/// Pairs whose last acknowledgement is remembered, so that the next can delete rows one by one.
-const PAIRS_KEPT_MAX: usize = 1024;
-/// Rows that an acknowledgement deletes one by one; more are deleted as a range, which costs readers more.
-const POINT_DELETES_MAX: u64 = 64;
+limits! {
+    /// Limits of a shard's state.
+    pub struct StateLimits in "state" {
+        /// Heads that a shard keeps in memory beside those that are not on the disk yet. At about 200 bytes each, 64
+        /// shards keep 13 MB.
+        heads_kept: usize = 1024, small ["0", "1", "3"];
+        /// Pairs whose last acknowledgement is remembered, so that the next can delete rows one by one.
+        pairs_kept: usize = 1024, small ["1", "2"];
+        /// Rows that an acknowledgement deletes one by one; more are deleted as a range, which costs readers more.
+        point_deletes: u64 = 64, small ["0", "1"];
+    }
+}
 
 /// The state of one shard, of which only what is not on the disk lies in memory.
 #[derive(Debug)]
 pub struct ShardState {
+    limits: StateLimits,
     /// The last entry that was applied.
     applied: u64,
     persisted: u64,
@@ -112,8 +118,9 @@ pub enum Outcome {
 
 impl ShardState {
     /// The state as the disk has it, with everything up to this entry.
-    pub const fn at(applied: u64) -> Self {
+    pub const fn at(applied: u64, limits: StateLimits) -> Self {
         Self {
+            limits,
             applied,
             persisted: applied,
             heads: BTreeMap::new(),
@@ -173,7 +180,7 @@ impl ShardState {
 
     /// Begins anew from the disk, after rows came from another replica that had applied this entry last.
     pub fn reload(&mut self, applied: u64) {
-        *self = Self { compares: self.compares, ..Self::at(applied) };
+        *self = Self { compares: self.compares, ..Self::at(applied, self.limits) };
     }
 
     /// The head of an actor after all that was applied.
@@ -246,7 +253,7 @@ impl ShardState {
         let last = self.acknowledged.get(&pair).copied();
         match last {
             Some(last) if up_to <= last => return,
-            Some(last) if up_to - last <= POINT_DELETES_MAX => {
+            Some(last) if up_to - last <= self.limits.point_deletes => {
                 let row = |sequence| Change::delete(Table::Outbox, keys::outbox(sender, receiver, sequence));
                 changes.extend((last + 1..=up_to).map(row));
             }
@@ -256,7 +263,7 @@ impl ShardState {
                 to: keys::outbox(sender, receiver, up_to.saturating_add(1)),
             }),
         }
-        if self.acknowledged.len() >= PAIRS_KEPT_MAX {
+        if self.acknowledged.len() >= self.limits.pairs_kept {
             self.acknowledged.pop_first();
         }
         self.acknowledged.insert(pair, up_to);
@@ -275,7 +282,8 @@ impl ShardState {
 
     /// Drops heads that are on the disk until few enough are left.
     fn drop_old(&mut self) {
-        while self.heads.len() > HEADS_KEPT_MAX || self.set.len() > 2 * HEADS_KEPT_MAX {
+        let kept = self.limits.heads_kept;
+        while self.heads.len() > kept || self.set.len() > 2 * kept {
             let Some((index, _)) = self.set.front() else { break };
             if *index > self.persisted {
                 break;

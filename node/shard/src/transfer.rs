@@ -29,8 +29,7 @@ mod sending;
 mod wire;
 
 use bytes::Bytes;
-use gritmesh_runtime::Table;
-use gritmesh_runtime::Token;
+use gritmesh_runtime::{Table, Token, limits};
 use gritmesh_store::ObjectId;
 
 use crate::keys::ActorKey;
@@ -38,19 +37,36 @@ use crate::keys::ActorKey;
 pub use receiving::Assembly;
 pub use sending::next_chunk;
 
-/// Size of a chunk that is not exceeded but by its only item. Below a millisecond on the wire and of a core, and small
-/// enough that calls to the same peer do not wait for it, or for the few that are on their way with it.
-pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
+limits! {
+    /// Limits of transfers.
+    pub struct TransferLimits in "transfer" {
+        /// Size of a chunk that is not exceeded but by its only item. Below a millisecond on the wire and of a core, and
+        /// small enough that calls to the same peer do not wait for it, or for the few that are on their way with it. A
+        /// few of them travel in a round trip: with much smaller ones a state takes minutes.
+        chunk_bytes: usize = 256 * 1024, small ["4000", "16000"];
+        /// Heads that a replica names at once, at most [as many as travel](WINDOW_HEADS_MAX).
+        window_heads: usize = WINDOW_HEADS_MAX, small ["1", "2", "5"];
+        /// Rows that are read at once. With the largest packs that is 64 MiB, which only a hostile actor would cause.
+        scan_rows: usize = 64, small ["1", "2"];
+        /// Rows of objects that are read at first.
+        first_objects: usize = 4, small ["1"];
+        /// Rows of objects that are read at once, in view of those before them as many as the chunk may take. What is
+        /// read and does not fit is read again for the next chunk.
+        objects: usize = 128, small ["2", "3"];
+    }
+}
+
 /// Largest chunk that is taken: a full one with the largest row behind it.
-pub const CHUNK_BYTES_LIMIT: usize = CHUNK_BYTES_MAX + 2 * 1024 * 1024 + 64 * 1024;
-/// Heads that a replica names at once, at most. About 100 KiB.
+pub const CHUNK_BYTES_LIMIT: usize = (256 + 2 * 1024 + 64) * 1024;
+/// Heads that a request names, at most. About 100 KiB.
 pub const WINDOW_HEADS_MAX: usize = 1024;
 /// Bytes of rows that a replica keeps until the end of a transfer. What is not an object is small, so a shard with
 /// more should have been split long before; the transfer fails.
 pub const ROWS_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Steps of an actor that the replica does not have and that are read in the order in which they lie; more are read
-/// along the chain, which is slower, but needs no memory to tell that none is missing. 10 MB here.
+/// along the chain, which is slower, but needs no memory to tell that none is missing. 10 MB here. Both sides have to
+/// agree.
 const SCANNED_STEPS_MAX: u64 = 100_000;
 
 /// The tables whose rows follow the heads, in this order.

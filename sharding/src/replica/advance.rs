@@ -12,7 +12,6 @@ use raft::prelude::{Entry, EntryType, Message as RaftMessage, MessageType, Ready
 
 use super::member::Reconfiguration;
 use super::message::{Message, Outgoing};
-use super::options::PARKED_MAX;
 use super::record::{self, Field};
 use super::{Committed, Progress, Replica, ReplicaId, ReplicaStatus, Role};
 use super::{FollowerStatus, SnapshotMeta};
@@ -222,7 +221,7 @@ impl Replica {
             settled: self.settled_index(),
             forced: self.forced,
             config: self.raw.store().offered().map(|meta| &meta.config),
-            bytes_max: self.setup.options.message_bytes_max,
+            bytes_max: self.setup.limits.message_bytes,
         };
         let term = message.term;
         let bodies = outgoing.bodies(message).into_iter();
@@ -232,7 +231,7 @@ impl Replica {
     fn dispatch(&mut self, needs: u64, node: NodeId, bytes: Vec<u8>, progress: &mut Progress) {
         if needs <= self.persisted {
             progress.messages.push((node, bytes));
-        } else if self.parked.len() < PARKED_MAX {
+        } else if self.parked.len() < self.setup.limits.parked {
             self.parked.push_back((needs, node, bytes));
         }
     }

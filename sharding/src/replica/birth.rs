@@ -120,14 +120,15 @@ impl Replica {
             election_tick: setup.options.election_ticks as usize,
             heartbeat_tick: setup.options.heartbeat_ticks as usize,
             applied: stored.applied.0,
-            max_size_per_msg: setup.options.message_bytes_max as u64,
-            max_inflight_msgs: setup.options.inflight_max,
+            max_size_per_msg: setup.limits.message_bytes as u64,
+            max_inflight_msgs: setup.limits.inflight,
             check_quorum: true,
             pre_vote: true,
             // The commit index rides on the next entries or heartbeat: half of the messages.
             skip_bcast_commit: true,
-            max_uncommitted_size: setup.options.uncommitted_bytes_max as u64,
-            max_committed_size_per_ready: setup.options.committed_bytes_max as u64,
+            // The library asks for at least one message.
+            max_uncommitted_size: setup.limits.uncommitted_bytes.max(setup.limits.message_bytes) as u64,
+            max_committed_size_per_ready: setup.limits.committed_bytes as u64,
             ..Default::default()
         };
         let voted = (stored.hard.term, stored.hard.vote);
@@ -147,7 +148,7 @@ impl Replica {
             timeout: (u64::MAX, StateRole::Follower, 0),
             announced: Role::Follower { leader: None },
             applied: stored.applied,
-            lease: Lease::new(span, quiet),
+            lease: Lease::new(span, quiet, setup.limits.rounds),
             forced: None,
             take_over: None,
             proposals: Vec::new(),

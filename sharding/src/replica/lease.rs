@@ -20,7 +20,7 @@ use gritmesh_runtime::Instant;
 
 use super::member::{Config, ReplicaId};
 use super::message::Forced;
-use super::options::{LEASE_DRIFT_PART, ROUNDS_MAX};
+use super::options::LEASE_DRIFT_PART;
 
 /// Promises given and received.
 #[derive(Debug)]
@@ -39,12 +39,13 @@ pub(super) struct Lease {
     sent: VecDeque<(u64, Instant)>,
     /// When the latest round that a follower has answered was sent.
     answered: BTreeMap<ReplicaId, Instant>,
+    rounds_max: usize,
 }
 
 impl Lease {
-    pub(super) fn new(span: Duration, quiet: Instant) -> Self {
+    pub(super) fn new(span: Duration, quiet: Instant, rounds_max: usize) -> Self {
         let (heard, sent, answered) = (Forced::default(), VecDeque::new(), BTreeMap::new());
-        Self { span, promised: Instant::ZERO, quiet, heard, round: 0, sent, answered }
+        Self { span, promised: Instant::ZERO, quiet, heard, round: 0, sent, answered, rounds_max }
     }
 
     /// Whether a vote may be given now, or stood for.
@@ -68,7 +69,7 @@ impl Lease {
         self.round += 1;
         self.heard = self.heard.max(Forced { term, round: self.round });
         self.sent.push_back((self.round, now));
-        if self.sent.len() > ROUNDS_MAX {
+        if self.sent.len() > self.rounds_max {
             self.sent.pop_front();
         }
     }

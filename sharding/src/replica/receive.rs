@@ -7,7 +7,6 @@ use gritmesh_runtime::{Epoch, Instant, NodeId};
 use raft::StateRole;
 
 use super::message::{Body, Message, MessageError, MessageHeader};
-use super::options::{ASK_AFTER_ELECTIONS, LEARNED_MAX};
 use super::{Replica, ReplicaId, SnapshotMeta};
 
 impl Replica {
@@ -68,7 +67,7 @@ impl Replica {
             Some((_, node)) if *node != from => return Err(MessageError::WrongSender { node: from }),
             Some(_) => {}
             None => {
-                if self.learned.len() == LEARNED_MAX {
+                if self.learned.len() >= self.setup.limits.learned {
                     self.learned.pop_front();
                 }
                 self.learned.push_back((header.from, from));
@@ -243,7 +242,7 @@ impl Replica {
     /// Without a leader for long, asks the others whether this replica was removed: that message may have been lost,
     /// and nobody sends another.
     pub(super) fn ask(&mut self) {
-        let patience = self.setup.options.election_timeout() * ASK_AFTER_ELECTIONS;
+        let patience = self.setup.options.election_timeout() * self.setup.limits.ask_after_elections;
         if self.raw.raft.state == StateRole::Leader || self.now - self.contact < patience {
             return;
         }

@@ -6,7 +6,6 @@ use gritmesh_runtime::{Epoch, Instant, NodeId};
 use raft::{ProgressState, StateRole};
 
 use super::member::{Reconfiguration, ReconfigureStep};
-use super::options::CAUGHT_UP_ENTRIES;
 use super::{MemberRole, ReconfigureError, Reconfigured, Replica, ReplicaId, TransferError};
 use crate::REPLICAS_MAX;
 
@@ -106,7 +105,8 @@ impl Replica {
         let last = self.raw.raft.raft_log.last_index();
         self.raw.raft.prs().get(replica.0).is_some_and(|progress| {
             // It may be probed with all it needs: the library only goes on when there is something new.
-            let has_most = progress.matched > 0 && progress.matched + CAUGHT_UP_ENTRIES >= last;
+            let has_most =
+                progress.matched > 0 && progress.matched + self.setup.limits.caught_up_entries >= last;
             has_most && progress.state != ProgressState::Snapshot
         })
     }

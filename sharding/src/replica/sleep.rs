@@ -90,7 +90,7 @@ impl Replica {
 
     /// Announces sleep when there has been nothing to do for long, and falls asleep once all followers have.
     pub(super) fn drowse(&mut self) {
-        let Some(after) = self.setup.options.hibernate_after else { return };
+        let after = self.setup.limits.hibernate_after;
         if !self.leads() || self.sleep.is_asleep() {
             return;
         }

@@ -7,7 +7,6 @@ use gritmesh_runtime::{Instant, NodeId};
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
 use super::message::{Body, snapshot};
-use super::options::{CUT_ENTRIES_MIN, KEPT_WHILE_PULLING, OFFER_AGAIN_ELECTIONS};
 use super::record::{self, Field};
 use super::{Config, InstallError, Replica, ReplicaId, SnapshotMeta};
 
@@ -50,7 +49,7 @@ impl Replica {
 
     /// Offers state again to followers that have been silent about it, and forgets it when nobody needs it.
     pub(super) fn offer_again(&mut self) {
-        let patience = self.setup.options.election_timeout() * OFFER_AGAIN_ELECTIONS;
+        let patience = self.setup.options.election_timeout() * self.setup.limits.offer_again_elections;
         if !self.leads() {
             self.offers.clear();
             self.wanted.clear();
@@ -119,13 +118,14 @@ impl Replica {
         if self.removed || self.restoring.is_some() || self.restored.is_some() {
             return;
         }
-        let options = &self.setup.options;
+        let limits = &self.setup.limits;
         let index = index.min(self.applied.0);
-        let factor = if self.leads() && self.pulling().next().is_some() { KEPT_WHILE_PULLING } else { 1 };
+        let factor =
+            if self.leads() && self.pulling().next().is_some() { limits.kept_while_pulling } else { 1 };
         let log = self.raw.store();
-        let limit = log.cut_for(index, options.kept_entries_max * factor, options.kept_bytes_max * factor);
+        let limit = log.cut_for(index, limits.kept_entries * factor, limits.kept_bytes * factor);
         let cut = index.min(self.settled_index()).max(limit);
-        if cut < log.base() + CUT_ENTRIES_MIN {
+        if cut < log.base() + limits.cut_entries {
             return;
         }
         let (shard, from) = (self.setup.shard, log.base() + 1);

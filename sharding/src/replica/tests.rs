@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::options::Broken;
 use super::world::{Plan, World};
-use super::{ReplicaOptions, Role};
+use super::{ReplicaLimits, ReplicaOptions, Role};
 
 /// Seeds of a test run. More are tried by setting `REPLICA_SEEDS`.
 const SEEDS: u64 = 300;
@@ -77,7 +77,8 @@ fn a_disk_that_lies_is_found_out() {
 /// One follower has not heard of the leader for long, the other restarts, and both find each other while the leader
 /// is cut off, but still holds its lease.
 fn forget(seed: u64, broken: Broken) -> Vec<String> {
-    let mut world = three(seed, ReplicaOptions { broken, ..ReplicaOptions::default() });
+    let mut world =
+        three(seed, ReplicaOptions { broken, ..ReplicaOptions::default() }, ReplicaLimits::default());
     let leader = world.leader().expect("there is one");
     let (lonely, forgetful) = ((leader + 1) % 3, (leader + 2) % 3);
     world.isolate(lonely, true);
@@ -101,7 +102,8 @@ fn a_promise_forgotten_in_a_restart_is_found_out() {
 
 /// One follower has not heard of the leader for long and finds the other, which hears of it all the time.
 fn lure(seed: u64, broken: Broken) -> Vec<String> {
-    let mut world = three(seed, ReplicaOptions { broken, ..ReplicaOptions::default() });
+    let mut world =
+        three(seed, ReplicaOptions { broken, ..ReplicaOptions::default() }, ReplicaLimits::default());
     let leader = world.leader().expect("there is one");
     let lonely = (leader + 1) % 3;
     world.cut_link(leader, lonely, true);
@@ -127,8 +129,8 @@ fn a_lease_that_is_too_long_is_found_out() {
 }
 
 /// A shard on three nodes in a world that is kind.
-fn three(seed: u64, options: ReplicaOptions) -> World {
-    let plan = Plan { options, chaos: false, proposals: false, loss: 0.0, ..Plan::default() };
+fn three(seed: u64, options: ReplicaOptions, limits: ReplicaLimits) -> World {
+    let plan = Plan { options, limits, chaos: false, proposals: false, loss: 0.0, ..Plan::default() };
     let mut world = World::new(seed, 4, plan);
     world.target = vec![0, 1, 2];
     world.run_until(Duration::from_secs(5), World::is_settled).expect("the shard grows");
@@ -139,7 +141,7 @@ fn three(seed: u64, options: ReplicaOptions) -> World {
 
 #[test]
 fn a_shard_grows_quickly_and_goes_on_without_its_first_node() {
-    let mut world = three(1, Plan::default().options);
+    let mut world = three(1, ReplicaOptions::default(), Plan::default().limits);
     world.target = vec![1, 2, 3];
     let took = world.run_until(Duration::from_secs(5), World::is_settled).expect("the shard moves");
     assert!(took < Duration::from_secs(2), "{took:?}");
@@ -149,7 +151,7 @@ fn a_shard_grows_quickly_and_goes_on_without_its_first_node() {
 
 #[test]
 fn leadership_is_handed_over_within_a_few_round_trips() {
-    let mut world = three(2, Plan::default().options);
+    let mut world = three(2, ReplicaOptions::default(), Plan::default().limits);
     let leader = world.leader().expect("there is one");
     let next = (leader + 1) % 3;
     world.with_replica(leader, |replica, now| replica.transfer(now, super::world::node(next))).unwrap();
@@ -162,7 +164,7 @@ fn leadership_is_handed_over_within_a_few_round_trips() {
 
 #[test]
 fn a_leader_that_is_cut_off_is_replaced_and_causes_no_election_when_it_returns() {
-    let mut world = three(3, Plan::default().options);
+    let mut world = three(3, ReplicaOptions::default(), Plan::default().limits);
     let old = world.leader().expect("there is one");
     world.isolate(old, true);
     let is_replaced = |world: &World| world.leader().is_some_and(|at| at != old) && world.is_led();
@@ -179,7 +181,7 @@ fn a_leader_that_is_cut_off_is_replaced_and_causes_no_election_when_it_returns()
 #[test]
 fn commits_per_second_without_a_disk() {
     let plan = Plan { lying_disk: true, ..Plan::default() };
-    let mut world = three(4, plan.options.clone());
+    let mut world = three(4, plan.options.clone(), plan.limits);
     world.plan = Plan { chaos: false, loss: 0.0, proposals: false, ..plan };
     let leader = world.leader().expect("there is one");
     let (commands, together) = (20_000, 64);

@@ -11,8 +11,8 @@ use gritmesh_runtime::{Change, Instant, NodeId, Reads, Rng, Seed, ShardId, Table
 
 pub(super) use self::image::Image;
 use super::{
-    Called, MessageError, MessageHeader, Reconfigured, Remains, Replica, ReplicaOptions, ReplicaSetup, Role,
-    SnapshotMeta, Tombstone, WholeCommands,
+    Called, MessageError, MessageHeader, Reconfigured, Remains, Replica, ReplicaLimits, ReplicaOptions,
+    ReplicaSetup, Role, SnapshotMeta, Tombstone, WholeCommands,
 };
 
 mod image;
@@ -96,6 +96,7 @@ enum Happening {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) options: ReplicaOptions,
+    pub(super) limits: ReplicaLimits,
     /// Batches are reported as durable at once.
     pub(super) lying_disk: bool,
     pub(super) chaos: bool,
@@ -110,9 +111,10 @@ pub(super) struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        let options = ReplicaOptions { kept_entries_max: 40, hibernate_after: None, ..Default::default() };
+        let limits = ReplicaLimits { kept_entries: 40, hibernate_after: Duration::MAX, ..Default::default() };
         Self {
-            options,
+            options: ReplicaOptions::default(),
+            limits,
             lying_disk: false,
             chaos: true,
             proposals: true,
@@ -206,6 +208,7 @@ impl World {
             shard: SHARD,
             me: node(at),
             options: self.plan.options.clone(),
+            limits: self.plan.limits,
             seed: self.seed.child(&format!("node {at}")),
             codec: Arc::new(WholeCommands),
         }

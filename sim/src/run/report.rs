@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::{ChosenLimit, LimitChoice};
 use crate::check;
 use crate::cluster::Sim;
 use crate::faults::Plan;
@@ -24,6 +25,10 @@ pub struct Report {
     pub shards: u32,
     /// The faults.
     pub plan: Plan,
+    /// How the limits of the nodes were chosen.
+    pub choice: LimitChoice,
+    /// Those that are other than in production.
+    pub limits: Vec<ChosenLimit>,
     /// What went wrong, in the order of time.
     pub findings: Vec<Finding>,
     /// The hash over everything that happened.
@@ -77,7 +82,7 @@ impl Report {
     pub(super) fn new(
         seed: String,
         (engines, shards): (usize, u32),
-        plan: Plan,
+        (plan, choice, limits): (Plan, LimitChoice, Vec<ChosenLimit>),
         sim: &Sim,
         history: &History,
     ) -> Self {
@@ -98,6 +103,8 @@ impl Report {
             engines,
             shards,
             plan,
+            choice,
+            limits,
             findings,
             trace_hash: sim.world().trace_hash(),
             events: sim.world().trace_length(),
@@ -121,8 +128,13 @@ impl Report {
     pub fn replay_command(&self) -> String {
         let seconds = self.plan.duration_micros / 1_000_000;
         let Self { seed, nodes, engines, shards, .. } = self;
+        let limits = match &self.choice {
+            LimitChoice::Drawn => String::new(),
+            LimitChoice::Chosen(chosen) if chosen.is_empty() => " --production-limits".to_owned(),
+            LimitChoice::Chosen(chosen) => chosen.iter().map(|limit| format!(" --limit {limit}")).collect(),
+        };
         format!(
-            "gritmesh sim replay --seed {seed} --nodes {nodes} --seconds {seconds} --engines {engines} --shards {shards}"
+            "gritmesh sim replay --seed {seed} --nodes {nodes} --seconds {seconds} --engines {engines} --shards {shards}{limits}"
         )
     }
 }
@@ -135,6 +147,10 @@ impl fmt::Display for Report {
         writeln!(f, "verdict    {}", self.verdict().as_str())?;
         writeln!(f, "time       {:?} virtual, {} events", self.virtual_time, self.events)?;
         writeln!(f, "calls      {}", outcomes.join(", "))?;
+        if !self.limits.is_empty() {
+            let limits: Vec<String> = self.limits.iter().map(ChosenLimit::to_string).collect();
+            writeln!(f, "limits     {}", limits.join(" "))?;
+        }
         writeln!(f, "trace      {}", self.trace_hash.to_hex())?;
         for finding in &self.findings {
             writeln!(f, "finding    {finding}")?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gritmesh_runtime::FailureCode;
-use gritmesh_shard::BACKOFF_MAX;
+use gritmesh_shard::BackoffLimits;
 
 use super::disks;
 use super::load::{self, Kind, Place};
@@ -18,7 +18,7 @@ const LIVENESS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long messages have to arrive and replicas to catch up: the longest wait of a message whose receiver kept failing
 /// while faults went on, with its spread, and some time to arrive.
-const REST_LIMIT: Duration = BACKOFF_MAX.saturating_add(Duration::from_secs(15));
+const REST_LIMIT: Duration = BackoffLimits::PRODUCTION.max.saturating_add(Duration::from_secs(15));
 
 /// How many times an actor is asked where bits have flipped, once for each object that may have to be repaired first: a
 /// step, its state, two mailboxes, and one for the answer.

@@ -33,7 +33,7 @@ fn a_later_start_of_a_member_that_is_connected_is_not_believed() {
 fn a_later_start_of_a_suspect_is_not_believed_while_it_is_connected() {
     for message in said(&alive(later(3))) {
         let mut bench = Bench::member(3);
-        let suspect = SwimMember::new(Identity::new(info(3)), u16::MAX, foca::State::Suspect);
+        let suspect = SwimMember::new(Identity::new(info(3)), u16::MAX, State::Suspect);
         bench.receive(2, &Message::Verdict { members: vec![suspect] });
         assert_eq!(bench.state(3), Some(MemberState::Unreachable));
         bench.receive(2, &message);

@@ -17,7 +17,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use gritmesh_actor::Submission;
 use gritmesh_runtime::{Failure, FailureCode, Instant, NodeId, ShardId};
@@ -34,10 +33,6 @@ use crate::wire::Place;
 
 /// Redirects that a call follows at once. More means that the nodes it meets disagree, and it waits.
 pub(super) const REDIRECTS_MAX: u32 = 4;
-
-/// First and longest pause before a call that found nobody tries again without news.
-const RETRY_MIN: Duration = Duration::from_millis(20);
-const RETRY_MAX: Duration = Duration::from_millis(500);
 
 impl Engine {
     pub(super) fn route(&mut self, now: Instant, call: Travelling, out: &mut Vec<Effect>) {
@@ -111,7 +106,8 @@ impl Engine {
         if let Some(detail) = self.parked.is_full() {
             return refuse(call, FailureCode::Overloaded, detail, out);
         }
-        let pause = RETRY_MIN.saturating_mul(1 << call.attempts.min(5)).min(RETRY_MAX);
+        let crate::limits::EngineLimits { retry_min, retry_max, .. } = self.limits.engine;
+        let pause = retry_min.saturating_mul(1 << call.attempts.min(5)).min(retry_max);
         self.parked.insert(call, reason, now + pause);
     }
 

@@ -15,14 +15,6 @@ use super::groups::{Group, Queued};
 use super::room::disk_full;
 use crate::options::Sabotage;
 
-/// Commands of one shard that may wait to be committed. Each holds the objects of a step, and a shard that has so
-/// many is slower than its callers; one more is refused, and the actor falls back to its last step.
-pub(super) const WAITING_MAX: usize = 8192;
-
-/// Bytes of commands that travel in one entry of the log, if one alone is not larger. Larger entries save nothing
-/// more and delay the others.
-const ENTRY_BYTES: usize = 256 * 1024;
-
 /// An entry of the log, or somebody who waits behind one.
 pub(super) enum Waiting {
     /// Commands that were proposed together, each with what waits for it.
@@ -66,7 +58,7 @@ impl Engine {
         let Some(group) = self.groups.get_mut(&shard) else {
             return open(commit.gate, Err(not_led(shard)), out);
         };
-        if let Some(failure) = refusal(shard, group).or(room) {
+        if let Some(failure) = refusal(shard, group, self.limits.engine.waiting).or(room) {
             return open(commit.gate, Err(failure), out);
         }
         if let Some(actor) = stepping(&commit.command) {
@@ -80,7 +72,7 @@ impl Engine {
     pub(super) fn queue_quietly(&mut self, shard: ShardId, command: Command) {
         let Some(group) = self.groups.get_mut(&shard) else { return };
         // It makes room, and may use what is left for what is under way.
-        if refusal(shard, group).is_none() && !self.writer.is_full() {
+        if refusal(shard, group, self.limits.engine.waiting).is_none() && !self.writer.is_full() {
             group.queued.push(Queued::Commit(Commit { command, volatile: Vec::new(), gate: None }));
             self.dirty.insert(shard);
         }
@@ -91,7 +83,7 @@ impl Engine {
             return open(Some(gate), Err(not_led(shard)), out);
         };
         // Reading needs no room on the disk.
-        if let Some(failure) = refusal(shard, group) {
+        if let Some(failure) = refusal(shard, group, self.limits.engine.waiting) {
             return open(Some(gate), Err(failure), out);
         }
         match group.queued.is_empty() {
@@ -109,12 +101,13 @@ impl Engine {
         if group.queued.is_empty() {
             return;
         }
+        let entry_bytes = self.limits.engine.entry_bytes;
         let early = self.sabotage == Sabotage::ReleaseBeforeCommit;
         let mut entry = Entry::default();
         for queued in std::mem::take(&mut group.queued) {
             match queued {
                 Queued::Commit(Commit { command, volatile, gate }) => {
-                    if entry.bytes > 0 && entry.bytes + command.size_hint() > ENTRY_BYTES {
+                    if entry.bytes > 0 && entry.bytes + command.size_hint() > entry_bytes {
                         std::mem::take(&mut entry).propose(shard, group, out);
                     }
                     let (volatile, gate) = match early {
@@ -252,12 +245,12 @@ fn stepping(command: &Command) -> Option<&ActorKey> {
     }
 }
 
-fn refusal(shard: ShardId, group: &Group) -> Option<Failure> {
+fn refusal(shard: ShardId, group: &Group, waiting_max: usize) -> Option<Failure> {
     if !group.leads {
         return Some(not_led(shard));
     }
-    (group.queued.len() + group.waiting.len() >= WAITING_MAX).then(|| {
-        let detail = format!("{WAITING_MAX} changes of shard {shard} already wait to be committed");
+    (group.queued.len() + group.waiting.len() >= waiting_max).then(|| {
+        let detail = format!("{waiting_max} changes of shard {shard} already wait to be committed");
         Failure { retry_after_ms: 50, ..Failure::new(FailureCode::Overloaded, detail) }
     })
 }

@@ -14,8 +14,6 @@
 //! **Deliberately absent.** Objects: each is repaired by itself, from any replica that has it whole. And failures of the
 //! disk itself: a node that cannot read or write has to stop.
 
-use std::time::Duration;
-
 use gritmesh_runtime::{Change, Instant, NodeId, ShardId};
 use gritmesh_shard::{Damage, StateError};
 use gritmesh_sharding::{Called, MessageHeader, Remains, Replica, ReplicaId, Tombstone};
@@ -24,9 +22,6 @@ use super::Engine;
 use super::event::{Counted, Effect};
 use super::groups::Installing;
 use crate::wire::{Bulk, LogMessages};
-
-/// How often others are told unasked: seldom enough to cost nothing, and soon for a shard that lacks a replica.
-const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// A damaged replica.
 pub(super) struct Quarantined {
@@ -184,7 +179,7 @@ impl Engine {
     /// Tells the members of damaged replicas' shards: a leader that sleeps sends nothing that could be answered.
     pub(super) fn tell_of_damage(&mut self, now: Instant, out: &mut Vec<Effect>) {
         for damaged in self.quarantine.values_mut().filter(|damaged| damaged.tell_at <= now) {
-            damaged.tell_at = now + TELL_EVERY;
+            damaged.tell_at = now + self.limits.engine.damage_told_every;
             for (to, message) in damaged.remains.iter().flat_map(Remains::tell) {
                 send(to, message, out);
             }

@@ -192,7 +192,7 @@ pub(crate) enum Effect {
     },
     /// Check a part of a state if there is one, find out what to ask for if that must be, then tell
     /// [`Event::Checked`].
-    Check { shard: ShardId, pull: u64, assembly: Assembly, chunk: Option<Vec<u8>> },
+    Check { shard: ShardId, pull: u64, assembly: Box<Assembly>, chunk: Option<Vec<u8>> },
     /// Tell those who wait that they may be seen, or may not.
     Open { gate: Gate, result: Result<(), Failure> },
     /// Bring all actors of the shard out of memory, then tell [`Event::Evicted`]. Whether this node still leads.

@@ -192,7 +192,7 @@ impl Engine {
     }
 
     fn open_state(&self, applied: u64) -> ShardState {
-        let state = ShardState::at(applied);
+        let state = ShardState::at(applied, self.limits.shard.state);
         match self.sabotage {
             Sabotage::SkipCompareAndSet => state.without_comparing(),
             _ => state,
@@ -233,6 +233,7 @@ impl Engine {
             shard,
             me: self.me,
             options: self.replicas.clone(),
+            limits: self.limits.replica,
             seed: self.seed.child(&format!("shard {shard}")),
             codec: Arc::new(StepLog),
         }

@@ -15,9 +15,6 @@ use std::time::Duration;
 
 use gritmesh_runtime::{Change, Instant, ShardId, Table};
 
-/// Keys above which they are written all the same, lest they fill the memory: some megabytes.
-const KEYS_MAX: usize = 16 * 1024;
-
 type Rows = BTreeMap<(Table, Vec<u8>), Option<Arc<[u8]>>>;
 
 /// Changes that wait.
@@ -25,6 +22,8 @@ type Rows = BTreeMap<(Table, Vec<u8>), Option<Arc<[u8]>>>;
 pub(super) struct Lazy {
     /// How long changes stay in memory. A crash costs as much of the log to be applied again.
     pause: Duration,
+    /// How many keys may wait.
+    keys_max: usize,
     /// The newest value of a key, or none if it is deleted.
     rows: Rows,
     /// Ranges that were deleted, in this order, before any of the rows.
@@ -39,8 +38,8 @@ pub(super) struct Lazy {
 }
 
 impl Lazy {
-    pub(super) fn new(pause: Duration) -> Self {
-        Self { pause, ..Self::default() }
+    pub(super) fn new(pause: Duration, keys_max: usize) -> Self {
+        Self { pause, keys_max, ..Self::default() }
     }
 
     pub(super) fn add(&mut self, changes: Vec<Change>) {
@@ -98,7 +97,7 @@ impl Lazy {
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
         let due = self.due.is_some_and(|due| self.hurried || now >= due);
-        due || self.rows.len() > KEYS_MAX
+        due || self.rows.len() > self.keys_max
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -107,7 +106,8 @@ impl Lazy {
 
     /// Everything, and up to where it reaches.
     pub(super) fn take(&mut self, changes: &mut Vec<Change>) -> BTreeMap<ShardId, u64> {
-        let Self { rows, ranges, records, applied, .. } = std::mem::replace(self, Self::new(self.pause));
+        let Self { rows, ranges, records, applied, .. } =
+            std::mem::replace(self, Self::new(self.pause, self.keys_max));
         changes.extend(ranges);
         changes.extend(rows.into_iter().map(|((table, key), value)| match value {
             Some(value) => Change::Put { table, key, value },
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn of_each_key_the_newest_value_is_written() {
-        let mut lazy = Lazy::new(PAUSE);
+        let mut lazy = Lazy::new(PAUSE, 100);
         lazy.add(vec![put(1, 1), put(2, 1), put(1, 2), Change::delete(Table::Head, [2])]);
         for index in [7, 8] {
             lazy.record(NOW, ShardId(3), Change::put(Table::Group, [3], [index].as_slice()));
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_range_deletes_what_came_before_it_and_nothing_after() {
-        let mut lazy = Lazy::new(PAUSE);
+        let mut lazy = Lazy::new(PAUSE, 100);
         let range = Change::DeleteRange { table: Table::Head, from: vec![2], to: vec![4] };
         lazy.add(vec![put(1, 1), put(2, 1), put(3, 1), range.clone(), put(3, 2)]);
         let mut changes = Vec::new();
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_is_replaced_leaves_nothing_behind() {
-        let mut lazy = Lazy::new(PAUSE);
+        let mut lazy = Lazy::new(PAUSE, 100);
         lazy.add(vec![put(1, 1), put(2, 1)]);
         lazy.applied(ShardId(1), 5);
         lazy.applied(ShardId(2), 6);
@@ -168,10 +168,10 @@ mod tests {
 
     #[test]
     fn it_is_due_when_it_is_old_or_needed() {
-        let mut lazy = Lazy::new(PAUSE);
+        let mut lazy = Lazy::new(PAUSE, 100);
         lazy.hurry();
         assert!(!lazy.is_due(NOW + PAUSE), "there is nothing");
-        let mut lazy = Lazy::new(PAUSE);
+        let mut lazy = Lazy::new(PAUSE, 100);
         lazy.wait(NOW);
         assert!(!lazy.is_due(NOW) && lazy.is_due(NOW + PAUSE));
         lazy.hurry();

@@ -14,12 +14,6 @@ use gritmesh_shard::{Command, expired_answers};
 use super::Engine;
 use super::serving::Serving;
 
-/// Shards that are looked at each second, and rows of each. An engine is held for some two milliseconds of each second
-/// by that, and forgets two thousand answers at most: more than it can be given for long with as many shards as it
-/// has. If it is given more, they are kept longer.
-const LOOKS_PER_SECOND: usize = 8;
-const ROWS_PER_LOOK: usize = 256;
-
 /// Rounds that are begun while answers are kept: so none is kept longer than it must be by more than this part of it,
 /// but for what the round itself takes.
 const ROUNDS: u32 = 24;
@@ -41,7 +35,8 @@ impl Engine {
         let turns = after.chain(self.groups.range(..=self.looked_at));
         let due =
             turns.filter(|(_, group)| group.serving == Serving::Open && group.looking.rests_until <= now);
-        let due: Vec<ShardId> = due.map(|(shard, _)| *shard).take(LOOKS_PER_SECOND).collect();
+        let due: Vec<ShardId> =
+            due.map(|(shard, _)| *shard).take(self.limits.engine.looks_per_second).collect();
         for shard in due {
             self.looked_at = shard;
             if let Some(time_ms) = self.time_of(now, shard, unix.0) {
@@ -54,8 +49,16 @@ impl Engine {
         let Some(range) = self.range(shard) else { return };
         let Some(group) = self.groups.get_mut(&shard) else { return };
         let from = group.looking.from.take();
+        let rows = self.limits.engine.rows_per_look;
         let tokens = (range.start, range.end);
-        let found = expired_answers(&*self.disk, tokens, from.as_deref(), before_unix_ms, ROWS_PER_LOOK);
+        let found = expired_answers(
+            &*self.disk,
+            tokens,
+            from.as_deref(),
+            before_unix_ms,
+            rows,
+            &self.limits.shard.read,
+        );
         let (answers, next) = found.unwrap_or_else(|error| {
             tracing::warn!(%shard, %error, "answers that may be forgotten cannot be read");
             (Vec::new(), None)

@@ -16,24 +16,28 @@ use gritmesh_runtime::{Failure, FailureCode, Instant, NodeId, ShardId};
 use super::Engine;
 use crate::wire::LogMessages;
 
-/// How long it counts that a peer's disk is full. Replicas at work hear of each other several times a second.
-const HEARD_FOR: Duration = Duration::from_secs(5);
-
 /// Peers whose disk is full, as far as was heard, and until when that counts.
-#[derive(Debug, Default)]
-pub(super) struct FullPeers(BTreeMap<NodeId, Instant>);
+#[derive(Debug)]
+pub(super) struct FullPeers {
+    until: BTreeMap<NodeId, Instant>,
+    heard_for: Duration,
+}
 
 impl FullPeers {
+    pub(super) const fn new(heard_for: Duration) -> Self {
+        Self { until: BTreeMap::new(), heard_for }
+    }
+
     pub(super) fn heard(&mut self, now: Instant, peer: NodeId, full: bool) {
         if full {
-            self.0.insert(peer, now + HEARD_FOR);
+            self.until.insert(peer, now + self.heard_for);
         } else {
-            self.0.remove(&peer);
+            self.until.remove(&peer);
         }
     }
 
     fn is_full(&self, now: Instant, peer: NodeId) -> bool {
-        self.0.get(&peer).is_some_and(|until| *until > now)
+        self.until.get(&peer).is_some_and(|until| *until > now)
     }
 }
 
@@ -43,7 +47,7 @@ impl Engine {
         if self.writer.is_full() || !self.disk.has_room() {
             return Some(disk_full("the disk of the node that leads the shard is full"));
         }
-        if self.full_peers.0.is_empty() {
+        if self.full_peers.until.is_empty() {
             return None;
         }
         let group = self.groups.get(&shard)?;

@@ -9,8 +9,6 @@
 //!     └──────────────────────────────────────────────────────┘ actors gone, leads no more
 //! ```
 
-use std::time::Duration;
-
 use gritmesh_runtime::{Instant, NodeId, ShardId};
 use gritmesh_sharding::{Descriptor, MemberRole, Role, Version};
 
@@ -19,10 +17,6 @@ use super::event::{Counted, Effect};
 use super::groups::Group;
 use super::stopping::end_waiting;
 use crate::options::Sabotage;
-
-/// How long a shard may take to be handed over before its leader serves it again: two elections, within which the
-/// other replica either leads or will not.
-const HAND_OVER_MAX: Duration = Duration::from_secs(3);
 
 /// A leadership that is being given away.
 pub(super) struct Handing {
@@ -143,9 +137,9 @@ impl Engine {
         }
         group.serving = Serving::Closing;
         group.evicting = true;
-        group.handing_to = Some(Handing { to, until: now + HAND_OVER_MAX, begun: false });
+        group.handing_to = Some(Handing { to, until: now + self.limits.engine.hand_over, begun: false });
         out.push(Effect::Evict { shard, leads: true });
-        self.wake_by(now + HAND_OVER_MAX);
+        self.wake_by(now + self.limits.engine.hand_over);
     }
 
     pub(super) fn evicted(&mut self, shard: ShardId) {

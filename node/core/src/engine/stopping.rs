@@ -30,8 +30,8 @@ impl Engine {
         for call in self.parked.take_all() {
             refuse(call, FailureCode::NotDelivered, STOPPED, out);
         }
-        (self.delivery, self.reminders) = (Delivery::new(), Reminders::new());
-        self.takeover = Takeover::new();
+        (self.delivery, self.reminders) = (Delivery::default(), Reminders::default());
+        self.takeover = Takeover::new(self.limits.engine);
         self.delivering.clear();
         self.reminding.clear();
         out.push(Effect::Stopped);

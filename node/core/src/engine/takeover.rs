@@ -14,7 +14,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::time::Duration;
 
 use gritmesh_runtime::{Instant, ShardId};
 use gritmesh_shard::{
@@ -23,15 +22,7 @@ use gritmesh_shard::{
 
 use super::Engine;
 use super::event::Effect;
-
-/// How much is read in one turn. A row is about one, and some five microseconds with all that is kept of it.
-const TURN: usize = 512;
-
-/// How long after one turn the next may begin. A turn takes half of that, so that a long backlog leaves room for calls.
-const TURN_EVERY: Duration = Duration::from_millis(5);
-
-/// Pairs, and reminders, of one portion.
-const PORTION: usize = 256;
+use crate::limits::EngineLimits;
 
 /// What every read costs, however few rows it finds.
 const READ: usize = 8;
@@ -50,6 +41,7 @@ pub(super) struct Takeover {
     left: usize,
     /// When the next turn may begin.
     turn_at: Instant,
+    limits: EngineLimits,
 }
 
 /// A shard of which not everything is read. A key is from where to go on.
@@ -72,7 +64,7 @@ pub(super) struct Load {
 }
 
 impl Takeover {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(limits: EngineLimits) -> Self {
         Self {
             shards: BTreeMap::new(),
             last: ShardId(0),
@@ -80,6 +72,7 @@ impl Takeover {
             loaded: false,
             left: 0,
             turn_at: Instant::ZERO,
+            limits,
         }
     }
 
@@ -101,8 +94,8 @@ impl Takeover {
             return false;
         }
         if self.turn_at <= now {
-            self.left = TURN;
-            self.turn_at = now + TURN_EVERY;
+            self.left = self.limits.turn;
+            self.turn_at = now + self.limits.turn_every;
         }
         self.left > 0
     }
@@ -172,7 +165,8 @@ impl Engine {
     fn serve_load(&mut self, now: Instant, load: Load, out: &mut Vec<Effect>) {
         let Load { shard, pair, from_sequence, limit } = load;
         let (sender, receiver) = (ActorKey::of(&pair.sender), ActorKey::of(&pair.receiver));
-        let rows = pending_of_pair(&sender, &receiver, from_sequence, limit, &*self.disk);
+        let rows =
+            pending_of_pair(&sender, &receiver, from_sequence, limit, &*self.disk, &self.limits.shard.read);
         let rows = rows.unwrap_or_else(|error| {
             tracing::error!(%shard, %error, "messages that wait to be delivered cannot be read");
             if error.is_damage() {
@@ -185,6 +179,7 @@ impl Engine {
     }
 
     fn read_portion(&mut self, now: Instant, shard: ShardId) -> Result<(), StateError> {
+        let (portion, read) = (self.limits.engine.portion, &self.limits.shard.read);
         let Some(range) = self.range(shard) else {
             self.takeover.shards.remove(&shard);
             return Ok(());
@@ -192,7 +187,7 @@ impl Engine {
         let tokens = (range.start, range.end);
         let Some(unread) = self.takeover.shards.get_mut(&shard) else { return Ok(()) };
         if !unread.outbox_is_read {
-            let (pairs, next) = pending_pairs(&*self.disk, tokens, unread.outbox.as_deref(), PORTION)?;
+            let (pairs, next) = pending_pairs(&*self.disk, tokens, unread.outbox.as_deref(), portion, read)?;
             unread.outbox_is_read = next.is_none();
             unread.outbox = next;
             let pairs: Vec<Backlog> = pairs.into_iter().filter_map(|pair| unread.unpruned(pair)).collect();
@@ -200,7 +195,8 @@ impl Engine {
             self.delivery.found(now, shard, pairs, &mut self.delivering);
             return Ok(());
         }
-        let (rows, next) = pending_reminders(&*self.disk, tokens, unread.reminders.as_deref(), PORTION)?;
+        let (rows, next) =
+            pending_reminders(&*self.disk, tokens, unread.reminders.as_deref(), portion, read)?;
         let is_all = next.is_none();
         unread.reminders = next;
         self.takeover.spend(rows.len());

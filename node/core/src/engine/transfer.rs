@@ -21,8 +21,6 @@ mod giving;
 mod loading;
 mod pulling;
 
-use std::time::Duration;
-
 use gritmesh_runtime::Instant;
 
 use super::Engine;
@@ -33,14 +31,6 @@ pub(super) use giving::{Giving, View};
 pub(super) use loading::Loads;
 pub(crate) use pulling::Checked;
 pub(super) use pulling::Incoming;
-
-/// Parts of a stream that are on their way or wait to be checked, at most: one is read, one travels, one is checked,
-/// and one more because they are not equally long. About 1 MiB.
-const PARTS_MAX: u32 = 4;
-
-/// How long a leader keeps a snapshot that nobody pulls from, and a follower what it has pulled of a state that is
-/// there no more. Snapshots keep the disk from reclaiming room.
-const KEPT: Duration = Duration::from_secs(60);
 
 impl Group {
     pub(super) fn transfer_deadline(&self) -> Option<Instant> {

@@ -15,13 +15,8 @@ use super::Engine;
 use super::event::Effect;
 use super::groups::Installing;
 use super::lazy::Lazy;
+use crate::limits::EngineLimits;
 use crate::options::Sabotage;
-
-/// How long a full disk is left alone before the same batch is tried again.
-const FULL_PAUSE: Duration = Duration::from_millis(500);
-
-/// How long a disk is left alone that has too much to do.
-const OVERLOADED_PAUSE: Duration = Duration::from_millis(20);
 
 /// What is on its way to the disk, and what comes next.
 #[derive(Default)]
@@ -70,8 +65,8 @@ struct Writing {
 
 impl Writer {
     /// One that keeps what the logs make of the tables for so long.
-    pub(super) fn new(tables_pause: Duration) -> Self {
-        Self { lazy: Lazy::new(tables_pause), ..Self::default() }
+    pub(super) fn new(tables_pause: Duration, limits: &EngineLimits) -> Self {
+        Self { lazy: Lazy::new(tables_pause, limits.lazy_keys), ..Self::default() }
     }
 
     /// What a replica has to write.
@@ -232,11 +227,11 @@ impl Engine {
         match result {
             Ok(()) => {}
             Err(DiskError::Overloaded) => {
-                writing.retry_at = Some(now + OVERLOADED_PAUSE);
+                writing.retry_at = Some(now + self.limits.engine.overloaded_pause);
                 return;
             }
             Err(DiskError::Full) => {
-                writing.retry_at = Some(now + FULL_PAUSE);
+                writing.retry_at = Some(now + self.limits.engine.full_pause);
                 if !std::mem::replace(&mut writing.full, true) {
                     tracing::warn!(
                         "the disk has no room for what is under way: it is tried again until there is room"

@@ -116,7 +116,13 @@ impl Node {
         (snapshot, careful): (&dyn Reads, bool),
         (request, cursor): (&TransferRequest, &Cursor),
     ) -> Option<Cursor> {
-        let (bulk, next) = match next_chunk(snapshot, request, cursor, careful) {
+        let (bulk, next) = match next_chunk(
+            snapshot,
+            request,
+            cursor,
+            careful,
+            &self.options.limits.shard.transfer,
+        ) {
             Ok(chunk) => {
                 let bytes = chunk.encode();
                 (Bulk::Chunk { shard: shard.0, index, stream, number, chunk: bytes }, chunk.next)

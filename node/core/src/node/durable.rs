@@ -28,7 +28,8 @@ impl Node {
     ) -> Result<Box<dyn History>, Failure> {
         let disk: Arc<dyn Reads> = Arc::clone(&self.environment.disk) as _;
         admin::refuse_paused(&*disk, address)?;
-        Histories::new(disk, self).open(address, token)
+        let limits = self.options.limits.shard.history;
+        Histories::new(disk, self, limits).open(address, token)
     }
 
     fn shard_of(&self, token: Token) -> Option<ShardId> {

@@ -280,7 +280,6 @@ impl Perform<Engine> for Node {
                 deferred.push(Deferred::Bulk(Box::new(task)));
             }
             Effect::Check { shard, pull, assembly, chunk } => {
-                let assembly = Box::new(assembly);
                 deferred.push(Deferred::Bulk(Box::new(BulkTask::Check { shard, pull, assembly, chunk })));
             }
             Effect::Redirect { to, place } => self.send_redirect(to, place),

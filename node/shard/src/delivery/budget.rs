@@ -1,6 +1,6 @@
 //! How much of one shard's outbox is in memory.
 
-use super::limits::Limits;
+use super::limits::DeliveryLimits;
 
 #[derive(Debug, Default)]
 pub(super) struct Budget {
@@ -13,7 +13,7 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Whether one more body may stay.
-    pub(super) const fn has_room(&self, limits: &Limits) -> bool {
+    pub(super) const fn has_room(&self, limits: &DeliveryLimits) -> bool {
         self.bodies + self.reserved < limits.bodies_per_shard && self.bytes < limits.body_bytes_per_shard
     }
 
@@ -28,7 +28,7 @@ impl Budget {
     }
 
     /// Lets a load begin for up to `wanted` bodies. Returns for how many; `None` if it has to wait.
-    pub(super) fn reserve(&mut self, wanted: usize, limits: &Limits) -> Option<usize> {
+    pub(super) fn reserve(&mut self, wanted: usize, limits: &DeliveryLimits) -> Option<usize> {
         if !self.has_room(limits) || self.loads >= limits.loads_per_shard {
             return None;
         }

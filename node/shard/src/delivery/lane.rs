@@ -8,10 +8,10 @@ use gritmesh_runtime::{Failure, FailureCode, Instant, ShardId, Timers};
 
 use super::budget::Budget;
 use super::counters::DeliveryCounters;
-use super::limits::{Limits, ROUTE_BURST, ROUTE_BURST_EVERY};
+use super::limits::DeliveryLimits;
 use super::message::{DeliveryEffect, PairName, PendingMessage};
 use super::pair::{Pair, Refused};
-use crate::backoff::pair_hash;
+use crate::backoff::{BackoffLimits, pair_hash};
 
 /// What every event brings along.
 pub(super) struct Round<'a> {
@@ -23,7 +23,8 @@ pub(super) struct Round<'a> {
 #[derive(Debug)]
 pub(super) struct Lane {
     shard: ShardId,
-    limits: Limits,
+    limits: DeliveryLimits,
+    backoff: BackoffLimits,
     pairs: BTreeMap<PairName, Pair>,
     budget: Budget,
     timers: Timers<PairName>,
@@ -35,10 +36,11 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(shard: ShardId, limits: Limits) -> Self {
+    pub(super) fn new(shard: ShardId, limits: DeliveryLimits, backoff: BackoffLimits) -> Self {
         Self {
             shard,
             limits,
+            backoff,
             pairs: BTreeMap::new(),
             budget: Budget::default(),
             timers: Timers::new(),
@@ -78,14 +80,15 @@ impl Lane {
 
     pub(super) fn acknowledged(&mut self, name: &PairName, sequence: u64, round: &mut Round<'_>) {
         if let Some(pair) = self.pairs.get_mut(name) {
-            round.counters.acknowledged += pair.acknowledged(round.now, sequence, &mut self.budget);
+            round.counters.acknowledged +=
+                pair.acknowledged(round.now, sequence, &mut self.budget, &self.limits);
             self.settle(name, round);
         }
     }
 
     pub(super) fn pruned(&mut self, name: &PairName, up_to: u64, round: &mut Round<'_>) {
         if let Some(pair) = self.pairs.get_mut(name) {
-            round.counters.acknowledged += pair.pruned(round.now, up_to, &mut self.budget);
+            round.counters.acknowledged += pair.pruned(round.now, up_to, &mut self.budget, &self.limits);
             self.settle(name, round);
         }
     }
@@ -100,10 +103,10 @@ impl Lane {
         round.counters.count_refusal(failure.code);
         let Some(pair) = self.pairs.get_mut(name) else { return };
         let refused = if failure.code == FailureCode::Early {
-            pair.early(round.now, sequence)
+            pair.early(round.now, sequence, &self.limits)
         } else {
             let hash = pair_hash(&name.sender, &name.receiver);
-            pair.failed(round.now, sequence, &failure, hash, &mut self.budget)
+            pair.failed(round.now, sequence, &failure, (hash, &self.backoff), &mut self.budget)
         };
         if let Refused::Panicked(attempts) = refused {
             let (shard, pair) = (self.shard, name.clone());
@@ -118,7 +121,8 @@ impl Lane {
         self.budget.release(loading.limit);
         if !pair.loaded(round.now, loading, rows, &mut self.budget, &self.limits) {
             round.counters.missing += 1;
-            pair.missing(round.now, pair_hash(&name.sender, &name.receiver), &mut self.budget);
+            let hash = pair_hash(&name.sender, &name.receiver);
+            pair.missing(round.now, (hash, &self.backoff), &mut self.budget);
         }
         self.settle(name, round);
     }
@@ -126,10 +130,10 @@ impl Lane {
     /// `place` counts over all shards; it becomes the place behind this shard's last pair.
     pub(super) fn routes_changed(&mut self, place: &mut usize, round: &mut Round<'_>) {
         for name in std::mem::take(&mut self.unrouted) {
-            let bursts = u32::try_from(*place / ROUTE_BURST).unwrap_or(u32::MAX);
+            let bursts = u32::try_from(*place / self.limits.route_burst).unwrap_or(u32::MAX);
             let pair = self.pairs.get_mut(&name).expect("a pair whose receiver was not reached exists");
-            pair.route_may_exist(round.now + ROUTE_BURST_EVERY * bursts);
-            if pair.expire(round.now, &mut self.budget) {
+            pair.route_may_exist(round.now + self.limits.route_burst_every * bursts);
+            if pair.expire(round.now, &mut self.budget, &self.limits) {
                 round.counters.unanswered += 1;
             }
             *place += 1;
@@ -141,7 +145,7 @@ impl Lane {
         while let Some((_, name)) = self.timers.pop_due(round.now) {
             let pair = self.pairs.get_mut(&name).expect("a pair that has a timer exists");
             pair.timer = None;
-            if pair.expire(round.now, &mut self.budget) {
+            if pair.expire(round.now, &mut self.budget, &self.limits) {
                 round.counters.unanswered += 1;
             }
             self.settle(&name, round);
@@ -172,7 +176,7 @@ impl Lane {
             *(if anew { &mut round.counters.sent } else { &mut round.counters.resent }) += 1;
             round.out.push(DeliveryEffect::Send { shard: self.shard, message });
         }
-        if let Some(up_to) = pair.prune(round.now) {
+        if let Some(up_to) = pair.prune(round.now, &self.limits) {
             round.counters.prunes += 1;
             round.out.push(DeliveryEffect::Prune { shard: self.shard, pair: name.clone(), up_to });
         }

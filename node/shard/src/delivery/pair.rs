@@ -13,11 +13,10 @@ use std::sync::Arc;
 use gritmesh_runtime::{Failure, FailureCode, Instant, TimerKey};
 
 use super::budget::Budget;
-use super::limits::{
-    EARLY_MAX, EARLY_MIN, Limits, PRUNE_AFTER, PRUNE_AGAIN, PRUNE_AT, RESEND_MAX, RESEND_MIN,
-};
+use super::limits::DeliveryLimits;
 use super::message::PendingMessage;
-use crate::backoff::{backoff, doubled, route_backoff};
+use super::trouble::{Streak, Wait};
+use crate::backoff::{BackoffLimits, doubled};
 
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -53,32 +52,6 @@ pub(super) struct Pair {
 struct Body {
     message: Arc<PendingMessage>,
     since: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    No,
-    /// The receiver has not read one before.
-    Early {
-        until: Instant,
-    },
-    /// The receiver was not reached, or would or could not read it.
-    Refused {
-        until: Instant,
-        unrouted: bool,
-    },
-}
-
-/// What went wrong since the last acknowledgement. Troubles of different kinds do not add up.
-#[derive(Clone, Copy, Debug, Default)]
-struct Streak {
-    /// It was not reached, since the last time that it was, or that routes changed.
-    unrouted: u32,
-    /// It was reached, and would or could not read.
-    failures: u32,
-    panics: u32,
-    silences: u32,
-    earlies: u32,
 }
 
 /// A load under way.
@@ -126,7 +99,7 @@ impl Pair {
         now: Instant,
         message: PendingMessage,
         budget: &mut Budget,
-        limits: &Limits,
+        limits: &DeliveryLimits,
     ) {
         self.reach(now, message.sequence);
         if message.sequence == self.bodies_end()
@@ -152,7 +125,7 @@ impl Pair {
         loading: Loading,
         rows: Vec<PendingMessage>,
         budget: &mut Budget,
-        limits: &Limits,
+        limits: &DeliveryLimits,
     ) -> bool {
         let expected = self.bodies_end();
         for row in rows {
@@ -171,7 +144,13 @@ impl Pair {
     }
 
     /// The receiver has read everything up to `sequence`. Returns how many of these were pending.
-    pub(super) fn acknowledged(&mut self, now: Instant, sequence: u64, budget: &mut Budget) -> u64 {
+    pub(super) fn acknowledged(
+        &mut self,
+        now: Instant,
+        sequence: u64,
+        budget: &mut Budget,
+        limits: &DeliveryLimits,
+    ) -> u64 {
         if sequence < self.first || self.is_done() {
             return 0;
         }
@@ -190,16 +169,22 @@ impl Pair {
         }
         self.probing = false;
         self.streak = Streak::default();
-        self.resend_at = (self.next > first).then(|| now + RESEND_MIN);
+        self.resend_at = (self.next > first).then(|| now + limits.resend_min);
         self.unpruned += count;
-        let due = now + PRUNE_AFTER;
+        let due = now + limits.prune_after;
         self.prune_at = Some(self.prune_at.map_or(due, |at| at.min(due)));
         count
     }
 
     /// The rows up to `sequence` are gone, which says that they had been acknowledged.
-    pub(super) fn pruned(&mut self, now: Instant, sequence: u64, budget: &mut Budget) -> u64 {
-        let count = self.acknowledged(now, sequence, budget);
+    pub(super) fn pruned(
+        &mut self,
+        now: Instant,
+        sequence: u64,
+        budget: &mut Budget,
+        limits: &DeliveryLimits,
+    ) -> u64 {
+        let count = self.acknowledged(now, sequence, budget, limits);
         if count > 0 && self.unpruned == count {
             self.unpruned = 0;
         }
@@ -211,7 +196,7 @@ impl Pair {
     }
 
     /// The receiver has not read one before `sequence`: everything is sent again, after a moment.
-    pub(super) fn early(&mut self, now: Instant, sequence: u64) -> Refused {
+    pub(super) fn early(&mut self, now: Instant, sequence: u64, limits: &DeliveryLimits) -> Refused {
         if !(self.first..self.next).contains(&sequence) {
             return Refused::Stale;
         }
@@ -220,7 +205,8 @@ impl Pair {
         self.streak.unrouted = 0;
         if self.wait == Wait::No {
             self.streak.earlies = self.streak.earlies.saturating_add(1);
-            self.wait = Wait::Early { until: now + doubled(self.streak.earlies, EARLY_MIN, EARLY_MAX) };
+            let wait = doubled(self.streak.earlies, limits.early_min, limits.early_max);
+            self.wait = Wait::Early { until: now + wait };
         }
         Refused::Waits
     }
@@ -231,7 +217,7 @@ impl Pair {
         now: Instant,
         sequence: u64,
         failure: &Failure,
-        hash: u64,
+        (hash, limits): (u64, &BackoffLimits),
         budget: &mut Budget,
     ) -> Refused {
         // While all wait because one was early, the failure of that earlier one may still be on its way.
@@ -242,7 +228,7 @@ impl Pair {
         self.next = self.next.min(sequence);
         if !matches!(self.wait, Wait::Refused { .. }) {
             // The others that were in flight beside it fail for the same reason: together they are one attempt.
-            self.back_off(now, failure, hash, budget);
+            self.back_off(now, failure, (hash, limits), budget);
         }
         if failure.code == FailureCode::Paused {
             self.streak.panics = 0;
@@ -255,23 +241,34 @@ impl Pair {
     }
 
     /// The row that should be on disk was not read.
-    pub(super) fn missing(&mut self, now: Instant, hash: u64, budget: &mut Budget) {
+    pub(super) fn missing(
+        &mut self,
+        now: Instant,
+        (hash, limits): (u64, &BackoffLimits),
+        budget: &mut Budget,
+    ) {
         self.streak.failures = self.streak.failures.saturating_add(1);
-        let until = now + backoff(self.streak.failures, hash, 0);
+        let until = now + limits.backoff(self.streak.failures, hash, 0);
         self.wait = Wait::Refused { until, unrouted: false };
         self.rest(budget);
     }
 
-    fn back_off(&mut self, now: Instant, failure: &Failure, hash: u64, budget: &mut Budget) {
+    fn back_off(
+        &mut self,
+        now: Instant,
+        failure: &Failure,
+        (hash, limits): (u64, &BackoffLimits),
+        budget: &mut Budget,
+    ) {
         let unrouted =
             matches!(failure.code, FailureCode::NotDelivered | FailureCode::NoQuorum | FailureCode::Unknown);
         let wait = if unrouted {
             self.streak.unrouted = self.streak.unrouted.saturating_add(1);
-            route_backoff(self.streak.unrouted, hash)
+            limits.route_backoff(self.streak.unrouted, hash)
         } else {
             self.streak.unrouted = 0;
             self.streak.failures = self.streak.failures.saturating_add(1);
-            backoff(self.streak.failures, hash, failure.retry_after_ms)
+            limits.backoff(self.streak.failures, hash, failure.retry_after_ms)
         };
         self.wait = Wait::Refused { until: now + wait, unrouted };
         self.rest(budget);
@@ -287,10 +284,10 @@ impl Pair {
     }
 
     /// Ends the waits that are over. Returns whether nobody answered in time.
-    pub(super) fn expire(&mut self, now: Instant, budget: &mut Budget) -> bool {
+    pub(super) fn expire(&mut self, now: Instant, budget: &mut Budget, limits: &DeliveryLimits) -> bool {
         if self.waits_until().is_some_and(|until| until <= now) {
             self.wait = Wait::No;
-            self.resend_at = (self.next > self.first).then(|| now + RESEND_MIN);
+            self.resend_at = (self.next > self.first).then(|| now + limits.resend_min);
         }
         let silent = self.wait == Wait::No && self.resend_at.is_some_and(|at| at <= now);
         if silent {
@@ -310,7 +307,11 @@ impl Pair {
     }
 
     /// The next message that may go, and whether it goes for the first time.
-    pub(super) fn send(&mut self, now: Instant, limits: &Limits) -> Option<(Arc<PendingMessage>, bool)> {
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        limits: &DeliveryLimits,
+    ) -> Option<(Arc<PendingMessage>, bool)> {
         let window = if self.probing { 1 } else { limits.window as u64 };
         if self.wait != Wait::No || self.next >= self.first.saturating_add(window) {
             return None;
@@ -320,13 +321,13 @@ impl Pair {
         let anew = self.next >= self.sent_end;
         self.next += 1;
         self.sent_end = self.sent_end.max(self.next);
-        let silence = doubled(self.streak.silences.saturating_add(1), RESEND_MIN, RESEND_MAX);
+        let silence = doubled(self.streak.silences.saturating_add(1), limits.resend_min, limits.resend_max);
         self.resend_at.get_or_insert(now + silence);
         Some((message, anew))
     }
 
     /// How many rows it needs from disk, and from which on.
-    pub(super) fn needs(&self, limits: &Limits) -> Option<Loading> {
+    pub(super) fn needs(&self, limits: &DeliveryLimits) -> Option<Loading> {
         let on_disk = self.end - self.bodies_end();
         let (enough, most) =
             if self.probing { (1, 1) } else { (limits.window / 2 + 1, limits.bodies_per_pair) };
@@ -336,13 +337,13 @@ impl Pair {
     }
 
     /// Up to where rows are to be removed now.
-    pub(super) fn prune(&mut self, now: Instant) -> Option<u64> {
+    pub(super) fn prune(&mut self, now: Instant, limits: &DeliveryLimits) -> Option<u64> {
         let due = self.prune_at.is_some_and(|at| at <= now);
-        if !due && self.unpruned < PRUNE_AT {
+        if !due && self.unpruned < limits.prune_at {
             return None;
         }
         // A proposal may be refused or lost, and nothing else would ever remove the rows of a pair that rests.
-        self.prune_at = Some(now + PRUNE_AGAIN);
+        self.prune_at = Some(now + limits.prune_again);
         self.unpruned = 0;
         self.said = Some(self.first - 1);
         self.said

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Instant, Rng, Seed, ShardId, Timers};
 
-use super::limits::Limits;
-use super::{Delivery, DeliveryEffect, PairName, PendingMessage};
+use super::{Delivery, DeliveryEffect, DeliveryLimits, PairName, PendingMessage};
+use crate::backoff::BackoffLimits;
 
 const NODES: usize = 2;
 const SHARDS: u32 = 2;
@@ -14,12 +14,13 @@ const SHARDS: u32 = 2;
 const CHAOS: Duration = Duration::from_secs(40);
 /// How long it may take after that: one longest backoff and one longest silence, and room for the work itself.
 const HEALING: Duration = Duration::from_secs(150);
-const LIMITS: Limits = Limits {
+const LIMITS: DeliveryLimits = DeliveryLimits {
     window: 8,
     bodies_per_pair: 16,
     bodies_per_shard: 24,
     body_bytes_per_shard: 400,
     loads_per_shard: 2,
+    ..DeliveryLimits::PRODUCTION
 };
 
 /// What a part of the world does wrong on purpose.
@@ -73,7 +74,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, defect: Defect) -> Self {
-        let nodes = (0..NODES).map(|_| Delivery { limits: LIMITS, ..Delivery::new() }).collect();
+        let nodes = (0..NODES).map(|_| Delivery::new(LIMITS, BackoffLimits::PRODUCTION)).collect();
         let mut world = Self {
             rng: Seed::from_number(seed).rng(),
             defect,

@@ -7,6 +7,7 @@ use super::*;
 use crate::ATTEMPTS_BEFORE_PAUSE;
 
 const SHARD: ShardId = ShardId(3);
+const LIMITS: DeliveryLimits = DeliveryLimits::PRODUCTION;
 const NOTHING: [u64; 0] = [];
 
 #[test]
@@ -50,7 +51,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let pair = PairName { sender: address("a", 1), receiver: address("b", 1) };
-        let mut bench = Self { delivery: Delivery::new(), now: Instant::ZERO, pair, out: Vec::new() };
+        let mut bench = Self { delivery: Delivery::default(), now: Instant::ZERO, pair, out: Vec::new() };
         bench.delivery.lead(SHARD);
         bench
     }
@@ -347,7 +348,7 @@ fn a_backlog_is_read_from_disk_in_portions() {
     let mut bench = Bench::new();
     let last = 1_000;
     bench.commit(1..=last);
-    assert_eq!(bench.delivery.bodies_held(SHARD), BODIES_PER_PAIR_MAX);
+    assert_eq!(bench.delivery.bodies_held(SHARD), LIMITS.bodies_per_pair);
     let mut read = 0;
     while read < last {
         bench.load(last);
@@ -356,7 +357,7 @@ fn a_backlog_is_read_from_disk_in_portions() {
             read = sequence;
             bench.acknowledge(sequence);
         }
-        assert!(bench.delivery.bodies_held(SHARD) <= BODIES_PER_PAIR_MAX);
+        assert!(bench.delivery.bodies_held(SHARD) <= LIMITS.bodies_per_pair);
     }
     assert_eq!(bench.delivery.pending(SHARD), 0);
     assert!(bench.delivery.counters().loads <= 20, "{:?}", bench.delivery.counters());
@@ -390,16 +391,16 @@ fn what_is_found_late_of_a_pair_that_is_known_changes_nothing() {
 #[test]
 fn pairs_that_do_not_fit_take_turns() {
     let mut bench = Bench::new();
-    let receivers = BODIES_PER_SHARD_MAX as u64 / WINDOW as u64 * 2;
+    let receivers = LIMITS.bodies_per_shard as u64 / LIMITS.window as u64 * 2;
     let pairs: Vec<PairName> = (0..receivers)
         .map(|n| PairName { sender: bench.pair.sender.clone(), receiver: address("b", n) })
         .collect();
     for pair in &pairs {
-        for sequence in 1..=WINDOW as u64 {
+        for sequence in 1..=LIMITS.window as u64 {
             bench.delivery.committed(bench.now, SHARD, message(pair, sequence), &mut bench.out);
         }
     }
-    assert_eq!(bench.delivery.bodies_held(SHARD), BODIES_PER_SHARD_MAX);
+    assert_eq!(bench.delivery.bodies_held(SHARD), LIMITS.bodies_per_shard);
     // Nobody answers. Still each pair gets its turn.
     let mut reached = std::collections::BTreeSet::new();
     for _ in 0..4 {
@@ -409,7 +410,7 @@ fn pairs_that_do_not_fit_take_turns() {
                 _ => None,
             }));
             bench.out.retain(|effect| matches!(effect, DeliveryEffect::Load { .. }));
-            bench.load(WINDOW as u64);
+            bench.load(LIMITS.window as u64);
         }
         bench.wait(1_000);
     }

@@ -9,6 +9,7 @@ use gritmesh_actor::{Admission, Collection, Draft, Gate, History, Origin, Remind
 use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Table};
 use gritmesh_store::{ObjectId, SortedMap, Value};
 
+use super::HistoryLimits;
 use super::Proposal;
 use super::collection::TreeCollection;
 use super::pool::Pool;
@@ -24,10 +25,6 @@ use crate::state::read_head;
 pub(crate) const STATE: &[u8] = b"state";
 /// What stands in front of the name of a collection in the core.
 pub(crate) const FIELD: &[u8] = b"fields/";
-/// Peers whose last message is kept in memory. A bank's account has a few; the rest is looked up.
-const PEERS_KEPT_MAX: usize = 64;
-/// Answers that are kept before the oldest are looked for on the disk.
-const ANSWERS_BEFORE_LOOK: usize = 16;
 
 /// The last message of a peer: its number, and its id.
 pub(super) type Last = (u64, ObjectId);
@@ -80,12 +77,12 @@ impl Mailbox {
             Some(Value::Message { sequence, id }) => Some((sequence, id)),
             Some(Value::Bytes(_) | Value::Blob(_) | Value::Tree(_)) | None => None,
         };
-        self.keep(key, last);
+        self.keep(key, last, &pool.limits);
         Ok(last)
     }
 
-    pub(super) fn keep(&mut self, peer: &[u8], last: Option<Last>) {
-        if self.recent.len() >= PEERS_KEPT_MAX {
+    pub(super) fn keep(&mut self, peer: &[u8], last: Option<Last>, limits: &HistoryLimits) {
+        if self.recent.len() >= limits.peers_kept {
             self.recent.clear();
         }
         self.recent.insert(peer.to_vec(), last);
@@ -150,7 +147,7 @@ impl ActorHistory {
 
     /// Keeps the answer of a step until it is on the disk.
     pub(super) fn keep_answer(&mut self, step: u64, suffix: Vec<u8>, answer: Result<Vec<u8>, Failure>) {
-        if self.answered.len() >= ANSWERS_BEFORE_LOOK {
+        if self.answered.len() >= self.pool.limits.answers_before_look {
             // The head is written together with the answer of its step. Whether the answer itself is there says
             // less: one that was kept long enough is forgotten.
             let head = read_head(&self.actor, &*self.pool.reads);

@@ -182,7 +182,7 @@ impl ActorHistory {
             making.outbox.push(OutboxEntry { receiver, sequence, row: row.encode().into() });
             making.objects.push(message);
             let peer = sent.to.as_key().as_bytes();
-            self.outbox.keep(peer, Some((sequence, id)));
+            self.outbox.keep(peer, Some((sequence, id)), &self.pool.limits);
             changes.insert(peer.to_vec(), Some(Value::Message { sequence, id }));
         }
         self.outbox.root = self.edit_mailbox(self.outbox.root, changes, making)?;
@@ -193,7 +193,7 @@ impl ActorHistory {
     fn read(&mut self, origin: &Origin, making: &mut Making) -> Result<(), Failure> {
         let Origin::Message { from, sequence, id } = origin else { return Ok(()) };
         let (peer, id) = (from.as_key().as_bytes(), ObjectId::from_bytes(*id));
-        self.inbox.keep(peer, Some((*sequence, id)));
+        self.inbox.keep(peer, Some((*sequence, id)), &self.pool.limits);
         let value = Value::Message { sequence: *sequence, id };
         let changes = BTreeMap::from([(peer.to_vec(), Some(value))]);
         self.inbox.root = self.edit_mailbox(self.inbox.root, changes, making)?;

@@ -7,20 +7,14 @@ use gritmesh_runtime::{DiskError, Failure, Reads, Table, Token};
 use gritmesh_store::{GritError, Object, ObjectId, Objects, ReadError};
 use parking_lot::Mutex;
 
-use super::Proposer;
+use super::{HistoryLimits, Proposer};
 use crate::StateError;
 use crate::keys;
 use crate::objects::DiskObjects;
 
-/// Steps whose objects are kept before the oldest is looked for on the disk. A look costs a read, and a step reaches
-/// the disk within a few milliseconds.
-const STEPS_BEFORE_LOOK: usize = 16;
-/// Bytes of objects that were read and are kept. Enough for the paths to a few hundred entries of large maps; when
-/// it is full all of them go, which costs some reads.
-const RECENT_BYTES_MAX: usize = 256 * 1024;
-
 /// The objects that a history and its collections see.
 pub(super) struct Pool {
+    pub(super) limits: HistoryLimits,
     pub(super) reads: Arc<dyn Reads>,
     pub(super) proposer: Arc<dyn Proposer>,
     pub(super) token: Token,
@@ -40,8 +34,13 @@ struct Above {
 }
 
 impl Pool {
-    pub(super) fn new(reads: Arc<dyn Reads>, proposer: Arc<dyn Proposer>, token: Token) -> Self {
-        Self { reads, proposer, token, above: Mutex::default() }
+    pub(super) fn new(
+        reads: Arc<dyn Reads>,
+        proposer: Arc<dyn Proposer>,
+        token: Token,
+        limits: HistoryLimits,
+    ) -> Self {
+        Self { limits, reads, proposer, token, above: Mutex::default() }
     }
 
     pub(super) fn disk(&self) -> DiskObjects<'_> {
@@ -71,7 +70,7 @@ impl Pool {
         if !ids.is_empty() {
             above.steps.push_back((step, ids));
         }
-        if above.steps.len() > STEPS_BEFORE_LOOK {
+        if above.steps.len() > self.limits.steps_before_look {
             self.drop_persisted(&mut above);
         }
     }
@@ -121,7 +120,7 @@ impl Objects for Pool {
         drop(above);
         let bytes = self.disk().read(id)?;
         let mut above = self.above.lock();
-        if above.recent_bytes + bytes.len() > RECENT_BYTES_MAX {
+        if above.recent_bytes + bytes.len() > self.limits.recent_bytes {
             above.recent.clear();
             above.recent_bytes = 0;
         }

@@ -9,7 +9,11 @@ use gritmesh_actor::{Admission, Draft, Late, Origin, Outgoing, ReminderChange};
 use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Table};
 
 use crate::scenario::{ALL, Shard, gate, state_draft};
-use crate::{ActorKey, Outcome, first_pending, keys, pending_of_pair, pending_pairs, repair, spare};
+use crate::{
+    ActorKey, Outcome, ReadLimits, first_pending, keys, pending_of_pair, pending_pairs, repair, spare,
+};
+
+const READ: ReadLimits = ReadLimits::PRODUCTION;
 
 const ALICE: &str = "account/alice";
 const BOB: &str = "account/bob";
@@ -92,8 +96,8 @@ fn messages_are_numbered_by_pair_and_pending_until_acknowledged() {
     let tables = Arc::clone(&shard.replica.tables);
     let of = |to: &str| {
         let (sender, receiver) = (ActorKey::of(&address(ALICE)), ActorKey::of(&address(to)));
-        let pending = pending_of_pair(&sender, &receiver, 0, 100, &*tables).unwrap();
-        let (pairs, _) = pending_pairs(&*tables, ALL, None, 100).unwrap();
+        let pending = pending_of_pair(&sender, &receiver, 0, 100, &*tables, &READ).unwrap();
+        let (pairs, _) = pending_pairs(&*tables, ALL, None, 100, &READ).unwrap();
         let numbers =
             pairs.into_iter().find(|(pair, _)| pair.receiver == address(to)).map(|(_, numbers)| numbers);
         assert_eq!(numbers.map_or(0, |numbers| numbers.count()), pending.len());
@@ -170,7 +174,7 @@ fn an_answer_under_a_key_is_given_again() {
         }
         assert!(matches!(history.admit(&keyed(&[1; 10_000])), Admission::Answered(Err(_))));
     }
-    let (old, next) = crate::expired_answers(&*shard.replica.tables, ALL, None, 1, 100).unwrap();
+    let (old, next) = crate::expired_answers(&*shard.replica.tables, ALL, None, 1, 100, &READ).unwrap();
     assert_eq!((old.len(), next), (40, None));
     shard.replica.commit(&[crate::Command::Forget { answers: old }]);
     assert_eq!(shard.open(ALICE).admit(&keyed(&keys[3])), Admission::Run);

@@ -16,9 +16,9 @@ use gritmesh_runtime::{Failure, FailureCode, Instant, ShardId, TimerKey, Timers}
 use super::clock::WallClock;
 use super::counters::ReminderCounters;
 use super::due::is_skipped;
-use super::limits::{FIRINGS_PER_SHARD_MAX, RETRIES_PER_SHARD_MAX, SILENCE_MAX};
+use super::limits::ReminderLimits;
 use super::reminder::{PendingReminder, ReminderEffect, ReminderName};
-use crate::backoff::{backoff, pair_hash};
+use crate::backoff::{BackoffLimits, pair_hash};
 
 /// What every event brings along.
 pub(super) struct Round<'a> {
@@ -32,6 +32,8 @@ pub(super) struct Round<'a> {
 #[derive(Debug)]
 pub(super) struct Lane {
     shard: ShardId,
+    limits: ReminderLimits,
+    backoff: BackoffLimits,
     entries: BTreeMap<ReminderName, Entry>,
     /// Those that wait, by when they are due.
     due: BTreeSet<(u64, ReminderName)>,
@@ -65,9 +67,11 @@ enum Place {
 }
 
 impl Lane {
-    pub(super) const fn new(shard: ShardId) -> Self {
+    pub(super) const fn new(shard: ShardId, limits: ReminderLimits, backoff: BackoffLimits) -> Self {
         Self {
             shard,
+            limits,
+            backoff,
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
             ready: BTreeMap::new(),
@@ -168,9 +172,10 @@ impl Lane {
         self.expire(round);
         let Some(clock) = round.clock else { return };
         let unix_ms = clock.unix_ms(round.now);
-        while self.firing < FIRINGS_PER_SHARD_MAX {
+        while self.firing < self.limits.firings_per_shard {
             let first_due = self.due.first().filter(|(due, _)| *due <= unix_ms).map(|(_, name)| name.clone());
-            let again = self.ready.first_key_value().filter(|_| self.retrying < RETRIES_PER_SHARD_MAX);
+            let again =
+                self.ready.first_key_value().filter(|_| self.retrying < self.limits.retries_per_shard);
             if let Some(name) = again.map(|(_, name)| name.clone()) {
                 self.fire(&name, true, unix_ms, round);
             } else if let Some(name) = first_due {
@@ -203,7 +208,7 @@ impl Lane {
             return self.wait(name);
         }
         self.leave_place(name);
-        let timer = self.timers.insert(round.now + SILENCE_MAX, name.clone());
+        let timer = self.timers.insert(round.now + self.limits.silence, name.clone());
         self.firing += 1;
         self.retrying += usize::from(retry);
         let entry = self.entry(name);
@@ -229,7 +234,8 @@ impl Lane {
         let entry = self.entry(name);
         entry.failures = entry.failures.saturating_add(1);
         let hash = pair_hash(&name.actor, &name.actor).wrapping_add(entry.reminder.due_unix_ms);
-        let until = now + backoff(entry.failures, hash, retry_after_ms);
+        let failures = entry.failures;
+        let until = now + self.backoff.backoff(failures, hash, retry_after_ms);
         let timer = self.timers.insert(until, name.clone());
         self.entry(name).place = Place::Resting { timer };
     }
@@ -260,7 +266,7 @@ impl Lane {
     }
 
     pub(super) fn next_deadline(&self, clock: Option<WallClock>) -> Option<Instant> {
-        let first = self.due.first().filter(|_| self.firing < FIRINGS_PER_SHARD_MAX);
+        let first = self.due.first().filter(|_| self.firing < self.limits.firings_per_shard);
         let due = first.zip(clock).map(|((due, _), clock)| clock.instant_of(*due));
         due.into_iter().chain(self.timers.next_due()).min()
     }

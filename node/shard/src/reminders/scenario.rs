@@ -6,7 +6,7 @@ use std::time::Duration;
 use gritmesh_actor::Late;
 use gritmesh_runtime::{ActorAddress, Failure, FailureCode, Instant, Rng, Seed, ShardId, Timers};
 
-use super::{FIRINGS_PER_SHARD_MAX, PendingReminder, ReminderEffect, ReminderName, Reminders, next_due};
+use super::{PendingReminder, ReminderEffect, ReminderLimits, ReminderName, Reminders, next_due};
 
 const SHARD: ShardId = ShardId(1);
 const CHAOS: Duration = Duration::from_secs(120);
@@ -73,7 +73,7 @@ impl World {
             now: Instant::ZERO,
             healed: false,
             queue,
-            machine: Reminders::new(),
+            machine: Reminders::default(),
             leads: false,
             leaderships: 0,
             offset: START_UNIX_MS,
@@ -130,7 +130,9 @@ impl World {
         let mut out = Vec::new();
         event(&mut self.machine, self.now, &mut out);
         let firing = self.machine.firing(SHARD);
-        self.demand(firing <= FIRINGS_PER_SHARD_MAX, || format!("{firing} are under way"));
+        self.demand(firing <= ReminderLimits::PRODUCTION.firings_per_shard, || {
+            format!("{firing} are under way")
+        });
         for effect in out {
             let ReminderEffect::Fire { reminder, late_by_ms, skip, .. } = effect else { continue };
             let unix_ms = self.unix_ms();

@@ -6,6 +6,8 @@ use gritmesh_runtime::{Failure, FailureCode, Instant, ShardId};
 use super::scenario::{Defect, World, reminder};
 use super::*;
 
+const LIMITS: ReminderLimits = ReminderLimits::PRODUCTION;
+
 const SHARD: ShardId = ShardId(1);
 const WALL: u64 = 1_000_000;
 
@@ -40,7 +42,7 @@ struct Bench {
 
 impl Bench {
     fn new(rows: impl IntoIterator<Item = PendingReminder>) -> Self {
-        let mut bench = Self { reminders: Reminders::new(), now: Instant::ZERO, out: Vec::new() };
+        let mut bench = Self { reminders: Reminders::default(), now: Instant::ZERO, out: Vec::new() };
         bench.reminders.wall_clock(bench.now, WALL, &mut bench.out);
         bench.reminders.lead(SHARD);
         bench.reminders.found(bench.now, SHARD, rows, &mut bench.out);
@@ -109,7 +111,7 @@ fn what_changed_since_is_known_better_than_the_rows() {
 
 #[test]
 fn nothing_fires_before_the_time_is_known() {
-    let mut bench = Bench { reminders: Reminders::new(), now: Instant::ZERO, out: Vec::new() };
+    let mut bench = Bench { reminders: Reminders::default(), now: Instant::ZERO, out: Vec::new() };
     bench.reminders.lead(SHARD);
     bench.reminders.found(bench.now, SHARD, [reminder(1, "r", 5)], &mut bench.out);
     bench.wait(60_000);
@@ -198,20 +200,20 @@ fn a_late_one_that_wants_it_is_skipped() {
 fn an_outage_is_worked_off_and_those_that_fail_leave_room() {
     let rows: Vec<PendingReminder> = (0..200).map(|n| reminder(n, "r", WALL - 1_000 + n)).collect();
     let mut bench = Bench::new(rows.clone());
-    assert_eq!(bench.fired().len(), FIRINGS_PER_SHARD_MAX);
-    assert_eq!(bench.reminders.next_deadline(), Some(bench.now + SILENCE_MAX), "no place is free");
-    for row in &rows[..FIRINGS_PER_SHARD_MAX] {
+    assert_eq!(bench.fired().len(), LIMITS.firings_per_shard);
+    assert_eq!(bench.reminders.next_deadline(), Some(bench.now + LIMITS.silence), "no place is free");
+    for row in &rows[..LIMITS.firings_per_shard] {
         bench.refuse(row, FailureCode::Overloaded);
     }
-    assert_eq!(bench.fired().len(), FIRINGS_PER_SHARD_MAX);
+    assert_eq!(bench.fired().len(), LIMITS.firings_per_shard);
     bench.wait(1_000);
-    for row in &rows[FIRINGS_PER_SHARD_MAX..2 * FIRINGS_PER_SHARD_MAX] {
+    for row in &rows[LIMITS.firings_per_shard..2 * LIMITS.firings_per_shard] {
         bench.reminders.cancelled(bench.now, SHARD, &row.key(), &mut bench.out);
     }
-    assert_eq!(bench.fired().len(), FIRINGS_PER_SHARD_MAX);
+    assert_eq!(bench.fired().len(), LIMITS.firings_per_shard);
     let counters = bench.reminders.counters();
-    assert_eq!(counters.retried, RETRIES_PER_SHARD_MAX as u64);
-    assert_eq!(counters.fired, (3 * FIRINGS_PER_SHARD_MAX - RETRIES_PER_SHARD_MAX) as u64);
+    assert_eq!(counters.retried, LIMITS.retries_per_shard as u64);
+    assert_eq!(counters.fired, (3 * LIMITS.firings_per_shard - LIMITS.retries_per_shard) as u64);
 }
 
 #[test]

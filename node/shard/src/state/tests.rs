@@ -223,12 +223,15 @@ fn a_head_is_known_before_it_is_written() {
 #[test]
 fn memory_is_bounded() {
     let mut replica = Replica::new();
-    for number in 0..3 * HEADS_KEPT_MAX as u64 {
+    for number in 0..3 * StateLimits::PRODUCTION.heads_kept as u64 {
         let mut first = step(0, None, 1, number);
         if let Command::Step(step) = &mut first {
             step.actor = ActorKey::of(&format!("account/{number}").parse().unwrap());
         }
         replica.commit(&[first]);
     }
-    assert!(replica.state.heads.len() <= HEADS_KEPT_MAX && replica.state.set.len() <= 2 * HEADS_KEPT_MAX);
+    assert!(
+        replica.state.heads.len() <= StateLimits::PRODUCTION.heads_kept
+            && replica.state.set.len() <= 2 * StateLimits::PRODUCTION.heads_kept
+    );
 }

@@ -8,8 +8,8 @@ use gritmesh_runtime::{Change, Reads, Table, Token};
 use gritmesh_store::ObjectId;
 
 use super::{
-    Chunk, Cursor, Item, NextPack, ROW_TABLES, ROWS_BYTES_MAX, SCANNED_STEPS_MAX, TransferRequest,
-    WINDOW_HEADS_MAX, is_within,
+    Chunk, Cursor, Item, NextPack, ROW_TABLES, ROWS_BYTES_MAX, SCANNED_STEPS_MAX, TransferLimits,
+    TransferRequest, WINDOW_HEADS_MAX, is_within,
 };
 use crate::StateError;
 use crate::keys::{self, ActorKey};
@@ -21,6 +21,8 @@ use crate::state::read_head;
 #[derive(Debug)]
 pub struct Assembly {
     tokens: (Token, Token),
+    /// Heads that are named at once.
+    window_heads: usize,
     /// Where to go on; `None` when everything is there.
     cursor: Option<Cursor>,
     /// The actor whose packs are coming.
@@ -57,9 +59,10 @@ enum Expected {
 
 impl Assembly {
     /// The state of a range of tokens, both included.
-    pub fn new(tokens: (Token, Token)) -> Self {
+    pub fn new(tokens: (Token, Token), limits: &TransferLimits) -> Self {
         Self {
             tokens,
+            window_heads: limits.window_heads.min(WINDOW_HEADS_MAX),
             cursor: Some(Cursor::first(tokens)),
             current: None,
             rows: Vec::new(),
@@ -82,7 +85,11 @@ impl Assembly {
                 pulled.insert(key, row.id);
             }
         }
-        Self { pulled, ..Self::new(self.tokens) }
+        Self {
+            pulled,
+            window_heads: self.window_heads,
+            ..Self::new(self.tokens, &TransferLimits::PRODUCTION)
+        }
     }
 
     /// Whether the leader has to be asked before it can go on.
@@ -108,7 +115,7 @@ impl Assembly {
         };
         let rows = match from {
             Some(from) if from < range.end.as_slice() => {
-                reads.scan(Table::Head, from..&range.end, WINDOW_HEADS_MAX + 1)?
+                reads.scan(Table::Head, from..&range.end, self.window_heads + 1)?
             }
             _ => Vec::new(),
         };
@@ -118,13 +125,13 @@ impl Assembly {
         let mut heads = heads?;
         if let Some(from) = from {
             let bounds = (Bound::Included(from), Bound::Unbounded);
-            for (key, id) in self.pulled.range::<[u8], _>(bounds).take(WINDOW_HEADS_MAX + 1) {
+            for (key, id) in self.pulled.range::<[u8], _>(bounds).take(self.window_heads + 1) {
                 heads.insert(ActorKey::read(key.clone().into())?, *id);
             }
         }
         let mut heads: Vec<_> = heads.into_iter().collect();
-        let end = heads.get(WINDOW_HEADS_MAX).map(|(actor, _)| actor.as_bytes().to_vec());
-        heads.truncate(WINDOW_HEADS_MAX);
+        let end = heads.get(self.window_heads).map(|(actor, _)| actor.as_bytes().to_vec());
+        heads.truncate(self.window_heads);
         self.named = Some(end.clone());
         Ok(Some(TransferRequest { tokens: self.tokens, cursor: cursor.clone(), heads, end }))
     }

@@ -6,20 +6,14 @@ use bytes::Bytes;
 use gritmesh_runtime::{KeyValue, Reads, Table};
 use gritmesh_store::{ObjectId, Pack};
 
-use super::{CHUNK_BYTES_MAX, Chunk, Cursor, Item, NextPack, ROW_TABLES, SCANNED_STEPS_MAX, TransferRequest};
+use super::{Chunk, Cursor, Item, NextPack, ROW_TABLES, SCANNED_STEPS_MAX, TransferLimits, TransferRequest};
 use crate::StateError;
 use crate::keys::{self, ActorKey, ID_BYTES, TOKEN_BYTES};
 use crate::objects::{DiskObjects, check_pack};
 use crate::rows::HeadRow;
 
-/// Rows that are read at once. With the largest packs that is 64 MiB, which only a hostile actor would cause.
-const SCAN_ROWS: usize = 64;
-
-/// Rows of objects that are read at once: at first, and in view of those before them as many as the chunk may take.
-/// What is read and does not fit is read again for the next chunk.
-const FIRST_OBJECTS: usize = 4;
+/// Rows of objects that are read at once, at least: so that a chunk is read further than its first one.
 const OBJECTS_MIN: usize = 2;
-const OBJECTS_MAX: usize = 128;
 
 /// A chunk for a replica, from one fixed state of the leader's disk: what follows the cursor. With `careful` all objects
 /// are compared with their ids, which the replica does anyway: for one that could not use what it got.
@@ -31,23 +25,14 @@ pub fn next_chunk(
     request: &TransferRequest,
     cursor: &Cursor,
     careful: bool,
-) -> Result<Chunk, StateError> {
-    chunk_of(reads, request, cursor, (CHUNK_BYTES_MAX, careful))
-}
-
-/// A chunk of about so many bytes.
-pub(super) fn chunk_of(
-    reads: &dyn Reads,
-    request: &TransferRequest,
-    cursor: &Cursor,
-    (bytes_max, careful): (usize, bool),
+    limits: &TransferLimits,
 ) -> Result<Chunk, StateError> {
     let mut sending = Sending {
         reads,
         request,
         items: Vec::new(),
         bytes: 0,
-        bytes_max,
+        limits,
         careful,
         heads: Ahead::default(),
         objects: Ahead::default(),
@@ -80,7 +65,7 @@ struct Sending<'a> {
     request: &'a TransferRequest,
     items: Vec<Item>,
     bytes: usize,
-    bytes_max: usize,
+    limits: &'a TransferLimits,
     /// Whether packs are compared with their ids.
     careful: bool,
     heads: Ahead,
@@ -142,7 +127,7 @@ impl Sending<'_> {
         let range = keys::token_range(self.request.tokens.0, self.request.tokens.1);
         let end = self.request.end.as_ref().unwrap_or(&range.end);
         while let Some((key, row)) =
-            self.heads.next(self.reads, Table::Head, (&from, end, end), |_| SCAN_ROWS)?
+            self.heads.next(self.reads, Table::Head, (&from, end, end), |_| self.limits.scan_rows)?
         {
             let actor = ActorKey::read(key.clone().into())?;
             let HeadRow { id: head, number, .. } = HeadRow::decode(row.clone())?;
@@ -214,10 +199,12 @@ impl Sending<'_> {
         let last = if self.request.heads.is_empty() { range.end.max(end.clone()) } else { end.clone() };
         let mut from = keys::object(actor.token(), &from);
         loop {
-            let room = self.bytes_max.saturating_sub(self.bytes);
+            let room = self.limits.chunk_bytes.saturating_sub(self.bytes);
             let limit = |ahead: &Ahead| match ahead.read_bytes.checked_div(ahead.read) {
-                Some(average) => (room / average.max(1)).clamp(OBJECTS_MIN, OBJECTS_MAX),
-                None => FIRST_OBJECTS,
+                Some(average) => {
+                    (room / average.max(1)).clamp(OBJECTS_MIN, self.limits.objects.max(OBJECTS_MIN))
+                }
+                None => self.limits.first_objects,
             };
             let next = self.objects.next(self.reads, Table::Object, (&from, &end, &last), limit)?;
             let Some((key, row)) = next else { return Ok(None) };
@@ -253,7 +240,7 @@ impl Sending<'_> {
     fn rows(&mut self, table: Table, mut from: Vec<u8>) -> Result<Next, StateError> {
         let range = keys::token_range(self.request.tokens.0, self.request.tokens.1);
         while from < range.end {
-            let rows = self.reads.scan(table, &from..&range.end, SCAN_ROWS)?;
+            let rows = self.reads.scan(table, &from..&range.end, self.limits.scan_rows)?;
             let Some((last, _)) = rows.last() else { break };
             from = behind(last);
             for (key, value) in rows {
@@ -270,7 +257,7 @@ impl Sending<'_> {
 
     /// Adds an item unless the chunk is full. The first one always fits.
     fn add(&mut self, item: Item) -> bool {
-        let fits = self.items.is_empty() || self.bytes + item.size() <= self.bytes_max;
+        let fits = self.items.is_empty() || self.bytes + item.size() <= self.limits.chunk_bytes;
         if fits {
             self.bytes += item.size();
             self.items.push(item);

@@ -8,10 +8,20 @@ use gritmesh_actor::{Draft, Late, Origin, Outgoing, ReminderChange};
 use gritmesh_runtime::{Change, Failure, FailureCode, Table};
 use proptest::prelude::*;
 
-use super::sending::chunk_of;
 use super::*;
 use crate::scenario::{ALL, Shard, Tables, gate};
 use crate::{Command, StateError};
+
+const LIMITS: TransferLimits = TransferLimits::PRODUCTION;
+
+fn chunk_of(
+    from: &Tables,
+    request: &TransferRequest,
+    cursor: &Cursor,
+    chunk_bytes: usize,
+) -> Result<Chunk, StateError> {
+    next_chunk(from, request, cursor, false, &TransferLimits { chunk_bytes, ..LIMITS })
+}
 
 /// A step with outputs of every kind, by its number.
 fn step(shard: &mut Shard, of: u8, seed: u16) {
@@ -61,11 +71,11 @@ fn step(shard: &mut Shard, of: u8, seed: u16) {
 
 /// Brings one set of tables to the state of another; returns the keys of objects that were written.
 fn transfer(from: &Tables, to: &Tables, chunk_bytes: usize) -> Result<Vec<Vec<u8>>, StateError> {
-    let mut assembly = Assembly::new(ALL);
+    let mut assembly = Assembly::new(ALL, &LIMITS);
     let mut written = Vec::new();
     while let Some(request) = assembly.request(to)? {
         let request = TransferRequest::decode(request.encode().into())?;
-        let chunk = chunk_of(from, &request, &request.cursor, (chunk_bytes, false))?;
+        let chunk = chunk_of(from, &request, &request.cursor, chunk_bytes)?;
         let chunk = Chunk::decode(chunk.encode().into())?;
         let changes = assembly.take(chunk, to)?;
         to.write(&changes);
@@ -93,7 +103,7 @@ fn stream(
                 return Ok((assembly, packs));
             }
             limit -= 1;
-            let chunk = chunk_of(from, &request, &here, (chunk_bytes, false))?;
+            let chunk = chunk_of(from, &request, &here, chunk_bytes)?;
             packs += chunk.items.iter().filter(|item| matches!(item, Item::Pack(_))).count();
             cursor = chunk.next.clone();
             let changes = assembly.take(chunk, to)?;
@@ -124,7 +134,7 @@ proptest! {
     fn any_old_state_becomes_the_new_one_by_what_it_lacks(
         steps in prop::collection::vec(any::<(u8, u16)>(), 1..60),
         old in any::<prop::sample::Index>(),
-        chunk_bytes in prop_oneof![Just(1), 500..3_000_usize, Just(CHUNK_BYTES_MAX)],
+        chunk_bytes in prop_oneof![Just(1), 500..3_000_usize, Just(LIMITS.chunk_bytes)],
     ) {
         let (before, after) = history(&steps, old.index(steps.len() + 1));
         let had: BTreeSet<Vec<u8>> = rows(&before).into_keys().map(|(_, key)| key).collect();
@@ -152,11 +162,11 @@ proptest! {
         cuts.sort_unstable();
         let (before, middle) = history(&steps[..cuts[1]], cuts[0]);
         let (_, after) = history(&steps, 0);
-        let whole = stream((&middle, &before.copy()), Assembly::new(ALL), chunk_bytes, usize::MAX).unwrap().1;
-        let (assembly, first) = stream((&middle, &before), Assembly::new(ALL), chunk_bytes, taken).unwrap();
+        let whole = stream((&middle, &before.copy()), Assembly::new(ALL, &LIMITS), chunk_bytes, usize::MAX).unwrap().1;
+        let (assembly, first) = stream((&middle, &before), Assembly::new(ALL, &LIMITS), chunk_bytes, taken).unwrap();
         let is_complete = assembly.is_complete();
         let scratch = before.copy();
-        let all = stream((&after, &scratch), Assembly::new(ALL), chunk_bytes, usize::MAX).unwrap().1;
+        let all = stream((&after, &scratch), Assembly::new(ALL, &LIMITS), chunk_bytes, usize::MAX).unwrap().1;
         let (assembly, rest) = stream((&after, &before), assembly.restart(), chunk_bytes, usize::MAX).unwrap();
         before.write(&assembly.finish());
         prop_assert_eq!(rows(&before), rows(&after));
@@ -172,15 +182,15 @@ proptest! {
     ) {
         let steps: Vec<(u8, u16)> = (0..12).map(|number| (number % 3, u16::from(number) * 7)).collect();
         let (before, after) = history(&steps, if known { 6 } else { 0 });
-        let mut assembly = Assembly::new(ALL);
+        let mut assembly = Assembly::new(ALL, &LIMITS);
         let request = assembly.request(&before).unwrap().unwrap();
         let mut asked = request.encode();
         let place = at.index(asked.len());
         asked[place] ^= flip;
         if let Ok(asked) = TransferRequest::decode(asked.into()) {
-            let _ = chunk_of(&*after, &asked, &asked.cursor, (4_000, false));
+            let _ = chunk_of(&after, &asked, &asked.cursor, 4_000);
         }
-        let mut bytes = chunk_of(&*after, &request, &request.cursor, (4_000, false)).unwrap().encode();
+        let mut bytes = chunk_of(&after, &request, &request.cursor, 4_000).unwrap().encode();
         let place = at.index(bytes.len());
         if cut { bytes.truncate(place) } else { bytes[place] ^= flip }
         let taken = Chunk::decode(bytes.into()).and_then(|chunk| assembly.take(chunk, &before));
@@ -205,7 +215,7 @@ fn a_window_that_is_too_small_for_all_heads_is_moved_on() {
     let before = shard.replica.tables.copy();
     shard.step("account/7", b"new");
     shard.step("account/another", b"new");
-    let written = transfer(&shard.replica.tables, &before, CHUNK_BYTES_MAX).unwrap();
+    let written = transfer(&shard.replica.tables, &before, LIMITS.chunk_bytes).unwrap();
     assert_eq!(rows(&before), rows(&shard.replica.tables));
     assert_eq!(written.len(), 2, "only the two packs that were lacking");
 }
@@ -216,7 +226,7 @@ fn heads_that_the_leader_does_not_know_are_gone_afterwards() {
     stray.step("account/stray", b"x");
     let mut shard = Shard::new();
     shard.step("account/alice", b"x");
-    transfer(&shard.replica.tables, &stray.replica.tables, CHUNK_BYTES_MAX).unwrap();
+    transfer(&shard.replica.tables, &stray.replica.tables, LIMITS.chunk_bytes).unwrap();
     let heads = |tables: &Tables| tables.rows_of(Table::Head);
     assert_eq!((heads(&stray.replica.tables), heads(&shard.replica.tables)), (1, 1));
 }
@@ -225,12 +235,12 @@ fn heads_that_the_leader_does_not_know_are_gone_afterwards() {
 fn a_leader_that_lies_is_refused() {
     let steps: Vec<(u8, u16)> = (0..12).map(|number| (number % 3, u16::from(number) * 7)).collect();
     let (before, after) = history(&steps, 3);
-    let first = Assembly::new(ALL).request(&before).unwrap().unwrap();
-    let chunk = chunk_of(&*after, &first, &first.cursor, (CHUNK_BYTES_MAX, false)).unwrap();
+    let first = Assembly::new(ALL, &LIMITS).request(&before).unwrap().unwrap();
+    let chunk = chunk_of(&after, &first, &first.cursor, LIMITS.chunk_bytes).unwrap();
     let refused = |items: Vec<Item>, next: Option<Cursor>| {
-        Assembly::new(ALL).take(Chunk { items, next }, &before).unwrap_err().to_string()
+        Assembly::new(ALL, &LIMITS).take(Chunk { items, next }, &before).unwrap_err().to_string()
     };
-    assert!(Assembly::new(ALL).take(chunk.clone(), &before).is_ok());
+    assert!(Assembly::new(ALL, &LIMITS).take(chunk.clone(), &before).is_ok());
     let without = |drop: &dyn Fn(usize, &Item) -> bool| {
         let items = chunk.items.iter().enumerate().filter(|(at, item)| !drop(*at, item));
         items.map(|(_, item)| item.clone()).collect::<Vec<_>>()
@@ -242,7 +252,10 @@ fn a_leader_that_lies_is_refused() {
     assert!(refused([chunk.items.clone(), chunk.items.clone()].concat(), None).contains("order"));
     assert!(refused(chunk.items.clone(), Some(Cursor::first(ALL))).contains("goes on"));
     let narrow = (Token(0), Token(1));
-    assert!(Assembly::new(narrow).take(chunk.clone(), &before).is_err(), "rows outside of the range");
+    assert!(
+        Assembly::new(narrow, &LIMITS).take(chunk.clone(), &before).is_err(),
+        "rows outside of the range"
+    );
     let stray = Item::Pack(Bytes::from_static(b"\x01"));
     assert!(refused(vec![stray], None).contains("not asked for"));
     assert!(Chunk::decode(vec![1; CHUNK_BYTES_LIMIT + 1].into()).is_err());

@@ -9,8 +9,8 @@ use super::super::member::{Reconfiguration, ReconfigureStep};
 use super::super::message::{Body, Forced, LogEntry, Message};
 use super::super::world::{Image, SHARD, node};
 use super::super::{
-    Config, Member, MemberRole, MessageError, MessageHeader, Replica, ReplicaId, ReplicaOptions,
-    ReplicaSetup, RestoreError, WholeCommands,
+    Config, Member, MemberRole, MessageError, MessageHeader, Replica, ReplicaId, ReplicaLimits,
+    ReplicaOptions, ReplicaSetup, RestoreError, WholeCommands,
 };
 
 fn setup() -> ReplicaSetup {
@@ -18,6 +18,7 @@ fn setup() -> ReplicaSetup {
         shard: SHARD,
         me: node(0),
         options: ReplicaOptions::default(),
+        limits: ReplicaLimits::default(),
         seed: gritmesh_runtime::Seed::from_number(1),
         codec: Arc::new(WholeCommands),
     }

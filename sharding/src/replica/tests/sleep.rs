@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{World, three};
-use crate::replica::ReplicaOptions;
+use crate::replica::{ReplicaLimits, ReplicaOptions};
 
 fn asleep(world: &World) -> usize {
     let sleeps = |at: &usize| world.replica(*at).is_some_and(|it| it.status().hibernating);
@@ -11,9 +11,8 @@ fn asleep(world: &World) -> usize {
 }
 
 fn resting(seed: u64) -> World {
-    let options =
-        ReplicaOptions { hibernate_after: Some(Duration::from_secs(2)), ..ReplicaOptions::default() };
-    let mut world = three(seed, options);
+    let limits = ReplicaLimits { hibernate_after: Duration::from_secs(2), ..ReplicaLimits::default() };
+    let mut world = three(seed, ReplicaOptions::default(), limits);
     world.steers = false;
     world.run_until(Duration::from_secs(5), |world| asleep(world) == 3).expect("all fall asleep");
     world

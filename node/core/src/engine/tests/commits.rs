@@ -5,8 +5,8 @@ use gritmesh_runtime::{ActorAddress, DiskError, FailureCode, ShardId, Table, Uni
 use gritmesh_shard::{ActorKey, Command};
 
 use super::world::{Seen, World, ZERO, delivered, gate};
-use crate::engine::commits::WAITING_MAX;
 use crate::engine::{Commit, Event};
+use crate::limits::EngineLimits;
 
 /// One engine that serves its shards, whose batches are completed by hand from here on.
 fn by_hand(shards: u32) -> World {
@@ -174,7 +174,7 @@ fn whoever_does_not_lead_takes_nothing() {
 #[test]
 fn what_waits_for_a_commit_is_limited() {
     let mut world = by_hand(1);
-    let gates: Vec<_> = (0..WAITING_MAX + 10)
+    let gates: Vec<_> = (0..EngineLimits::PRODUCTION.waiting + 10)
         .map(|_| {
             let (event, told) = plain("a");
             world.feed(0, [event]);

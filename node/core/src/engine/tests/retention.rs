@@ -2,7 +2,7 @@
 
 use gritmesh_actor::{Draft, Origin};
 use gritmesh_runtime::{Table, UnixTime};
-use gritmesh_sharding::ReplicaOptions;
+use gritmesh_sharding::ReplicaLimits;
 
 use std::time::Duration;
 
@@ -148,7 +148,7 @@ fn who_leads_next_goes_on_with_the_time_of_the_log() {
 
 #[test]
 fn a_state_that_was_pulled_brings_the_time_of_its_shard() {
-    let mut world = World::three_with(ReplicaOptions { kept_entries_max: 4, ..ReplicaOptions::default() });
+    let mut world = World::three_with(ReplicaLimits { kept_entries: 4, ..ReplicaLimits::default() });
     world.kill(2);
     answer(&mut world, 0, "alice", 30);
     // What is left of the log answers nobody.

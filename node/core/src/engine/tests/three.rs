@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use gritmesh_runtime::{FailureCode, NodeId, ShardId, Table};
-use gritmesh_sharding::{MessageHeader, Replica, ReplicaOptions};
+use gritmesh_sharding::{MessageHeader, Replica, ReplicaLimits};
 
 use super::world::{ME, OTHER, Seen, THIRD, World, ZERO};
 use crate::engine::{Event, Part};
 use crate::wire::LogMessages;
 
 /// Logs that are cut soon, so that who lags needs the state.
-fn short_logs() -> ReplicaOptions {
-    ReplicaOptions { kept_entries_max: 4, ..ReplicaOptions::default() }
+fn short_logs() -> ReplicaLimits {
+    ReplicaLimits { kept_entries: 4, ..ReplicaLimits::default() }
 }
 
 fn rows(world: &World, site: usize) -> Vec<(Table, Vec<u8>)> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gritmesh_runtime::{Change, DiskError, ShardId, Table};
 use gritmesh_shard::{Cursor, TransferRequest};
-use gritmesh_sharding::ReplicaOptions;
+use gritmesh_sharding::ReplicaLimits;
 
 use super::world::{ME, OTHER, Seen, THIRD, World, ZERO};
 use crate::engine::{Event, Part};
@@ -16,7 +16,7 @@ const ACTORS: usize = 100;
 
 /// The third was away until the log was cut, and is back.
 fn lagging() -> World {
-    let mut world = World::three_with(ReplicaOptions { kept_entries_max: 4, ..ReplicaOptions::default() });
+    let mut world = World::three_with(ReplicaLimits { kept_entries: 4, ..ReplicaLimits::default() });
     world.kill(2);
     for actor in 0..ACTORS {
         let mut scribe = world.scribe(0, &format!("a{actor}"));

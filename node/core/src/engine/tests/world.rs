@@ -13,12 +13,13 @@ use gritmesh_runtime::{
 use gritmesh_shard::{
     ActorKey, Damage, Histories, Proposal, Proposer, TransferRequest, next_chunk, repair, spare,
 };
-use gritmesh_sharding::{Descriptor, Host, Hosting, ReplicaOptions, Routing, ShardTable, Version};
+use gritmesh_sharding::{Descriptor, Host, Hosting, ReplicaLimits, Routing, ShardTable, Version};
 use gritmesh_store::ObjectId;
 use parking_lot::Mutex;
 
 use super::disk::MemoryDisk;
 use crate::engine::{Caller, Commit, Effect, Engine, Event, Part, Routes, Start};
+use crate::limits::NodeLimits;
 use crate::machine::Machine;
 use crate::node::check;
 use crate::options::Sabotage;
@@ -184,10 +185,10 @@ pub(super) struct World {
     /// Requests for parts of states that were answered.
     pub(super) chunks: usize,
     packets: VecDeque<(usize, usize, Packet)>,
-    options: ReplicaOptions,
+    limits: NodeLimits,
 }
 
-fn start(site: usize, disk: &MemoryDisk, replicas: &ReplicaOptions) -> Engine {
+fn start(site: usize, disk: &MemoryDisk, limits: NodeLimits) -> Engine {
     Engine::new(Start {
         me: NODES[site],
         incarnation: Incarnation(1),
@@ -195,9 +196,10 @@ fn start(site: usize, disk: &MemoryDisk, replicas: &ReplicaOptions) -> Engine {
         engines: 1,
         disk: Arc::new(disk.clone()),
         seed: Seed::from_number(1).child(&site.to_string()),
-        replicas: replicas.clone(),
+        replicas: gritmesh_sharding::ReplicaOptions::default(),
         answers_kept: ANSWERS_KEPT,
         tables_pause: Duration::from_millis(500),
+        limits,
         sabotage: Sabotage::None,
     })
 }
@@ -205,14 +207,15 @@ fn start(site: usize, disk: &MemoryDisk, replicas: &ReplicaOptions) -> Engine {
 impl World {
     /// Engines without any shards.
     pub(super) fn new(sites: usize, shards: u32) -> Self {
-        Self::with(sites, shards, ReplicaOptions::default())
+        Self::with(sites, shards, ReplicaLimits::default())
     }
 
-    pub(super) fn with(sites: usize, shards: u32, options: ReplicaOptions) -> Self {
+    pub(super) fn with(sites: usize, shards: u32, replica: ReplicaLimits) -> Self {
+        let limits = NodeLimits { replica, ..NodeLimits::default() };
         let site = |number| {
             let disk = MemoryDisk::default();
             Site {
-                engine: start(number, &disk, &options),
+                engine: start(number, &disk, limits),
                 disk,
                 writes: VecDeque::new(),
                 seen: Arc::default(),
@@ -234,7 +237,7 @@ impl World {
             bulk: None,
             chunks: 0,
             packets: VecDeque::new(),
-            options,
+            limits,
         }
     }
 
@@ -247,11 +250,11 @@ impl World {
 
     /// Three engines, of which the first leads shard 0 and all vote.
     pub(super) fn three() -> Self {
-        Self::three_with(ReplicaOptions::default())
+        Self::three_with(ReplicaLimits::default())
     }
 
-    pub(super) fn three_with(options: ReplicaOptions) -> Self {
-        let mut world = Self::with(3, 1, options);
+    pub(super) fn three_with(limits: ReplicaLimits) -> Self {
+        let mut world = Self::with(3, 1, limits);
         world.found();
         world.want(&[ME, OTHER, THIRD], ME);
         assert_eq!(world.voters(0), [ME, OTHER, THIRD], "the shard has grown");
@@ -390,7 +393,8 @@ impl World {
             Effect::GiveChunk { to, part, giving, number, request, cursor, snapshot, careful } => {
                 self.chunks += 1;
                 let chunk =
-                    next_chunk(&*snapshot, &request, &cursor, careful).expect("a snapshot can be read");
+                    next_chunk(&*snapshot, &request, &cursor, careful, &NodeLimits::default().shard.transfer)
+                        .expect("a snapshot can be read");
                 let shard = part.shard;
                 next.push(Event::Given { to, shard, giving, next: chunk.next.clone() });
                 let Part { shard, index, stream } = part;
@@ -398,7 +402,7 @@ impl World {
                 return self.send(site, to, Packet::Bulk(bulk.to_bytes()));
             }
             Effect::Check { shard, pull, assembly, chunk } => {
-                let result = Box::new(check(assembly, chunk, &here.disk));
+                let result = Box::new(check(*assembly, chunk, &here.disk));
                 return next.push(Event::Checked { shard, pull, result });
             }
             Effect::Open { gate, result } => return gate(result),
@@ -558,7 +562,7 @@ impl World {
     pub(super) fn restart_without_routes(&mut self, site: usize) {
         let disk = self.sites[site].disk.clone();
         let here = &mut self.sites[site];
-        here.engine = start(site, &disk, &self.options);
+        here.engine = start(site, &disk, self.limits);
         here.writes.clear();
         here.leases.clear();
         here.seen.lock().clear();
@@ -571,7 +575,9 @@ impl World {
         let address = ActorAddress::new("t", id).unwrap();
         let desk = Arc::<Desk>::default();
         let reads: Arc<dyn Reads> = Arc::new(self.sites[site].disk.clone());
-        let history = Histories::new(reads, desk.clone()).open(&address, address.token()).unwrap();
+        let history = Histories::new(reads, desk.clone(), NodeLimits::default().shard.history)
+            .open(&address, address.token())
+            .unwrap();
         Scribe { address, history, desk }
     }
 

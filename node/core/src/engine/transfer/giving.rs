@@ -6,15 +6,10 @@ use gritmesh_runtime::{Instant, NodeId, ShardId, Snapshot};
 use gritmesh_shard::{Cursor, StateError, TransferRequest};
 use gritmesh_sharding::{Replica, RestoreError};
 
-use super::{KEPT, PARTS_MAX};
 use crate::engine::Engine;
 use crate::engine::event::{Effect, Part};
 use crate::engine::groups::Group;
 use crate::wire::Bulk;
-
-/// Snapshots of one shard that are kept at once: one for each replica that can be added at a time. With as many for
-/// followers that still pull, another one is told to ask again.
-const VIEWS_MAX: usize = 4;
 
 /// A fixed state of the disk, for a follower to pull.
 pub(in crate::engine) struct View {
@@ -48,15 +43,15 @@ pub(in crate::engine) struct Giving {
 
 impl Giving {
     /// The follower asks for so many in all. Nobody needs more of them at once than can be on their way.
-    fn grant(&mut self, up_to: u32) {
-        self.up_to = self.up_to.max(up_to.min(self.number.saturating_add(PARTS_MAX)));
+    fn grant(&mut self, up_to: u32, parts_max: u32) {
+        self.up_to = self.up_to.max(up_to.min(self.number.saturating_add(parts_max)));
     }
 }
 
 /// Whether there is room for a snapshot for this follower. If not, the oldest one goes whose follower needs it no more:
 /// each is kept for some time, in which more followers may be added than there may be snapshots.
-fn make_room(group: &mut Group, to: NodeId) -> bool {
-    if group.views.len() < VIEWS_MAX || group.views.contains_key(&to) {
+fn make_room(group: &mut Group, to: NodeId, views_max: usize) -> bool {
+    if group.views.len() < views_max || group.views.contains_key(&to) {
         return true;
     }
     let status = group.replica.status();
@@ -78,7 +73,7 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let Some(group) = self.groups.get_mut(&shard) else { return };
-        if !make_room(group, to) {
+        if !make_room(group, to, self.limits.pulls.views) {
             return group.replica.snapshot_failed(to);
         }
         let taken = self.disk.snapshot().map_err(StateError::from).and_then(|snapshot| {
@@ -92,7 +87,13 @@ impl Engine {
             Ok((snapshot, Some(meta))) => {
                 // Who needs a state again so soon may not have been able to use the last one.
                 let careful = group.objects_damaged || group.views.contains_key(&to);
-                let view = View { index: meta.index, snapshot, until: now + KEPT, begun: None, careful };
+                let view = View {
+                    index: meta.index,
+                    snapshot,
+                    until: now + self.limits.pulls.kept,
+                    begun: None,
+                    careful,
+                };
                 group.views.insert(to, view);
                 group.replica.snapshot_taken(meta.index, meta.term, meta.config);
             }
@@ -105,7 +106,7 @@ impl Engine {
                 }
             }
         }
-        self.wake_by(now + KEPT);
+        self.wake_by(now + self.limits.pulls.kept);
         self.dirty.insert(shard);
     }
 
@@ -124,10 +125,10 @@ impl Engine {
         // Every follower may pull from any snapshot of that entry: they are all alike.
         let view = group.views.values_mut().find(|view| view.index == index);
         let is_new = !group.givings.contains_key(&from);
-        let Some(view) = view.filter(|_| !is_new || group.givings.len() < VIEWS_MAX) else {
+        let Some(view) = view.filter(|_| !is_new || group.givings.len() < self.limits.pulls.views) else {
             return out.push(gone);
         };
-        view.until = now + KEPT;
+        view.until = now + self.limits.pulls.kept;
         view.careful |= view.begun.as_ref() == Some(&request.cursor);
         view.begun = Some(request.cursor.clone());
         let (cursor, snapshot) = (request.cursor.clone(), view.snapshot.clone());
@@ -136,7 +137,7 @@ impl Engine {
         let giving = self.givings;
         let mut giving =
             Giving { index, stream, giving, snapshot, request, cursor, number, up_to: 0, busy, careful };
-        giving.grant(up_to);
+        giving.grant(up_to, self.limits.pulls.parts);
         group.givings.insert(from, giving);
         self.give(from, shard, out);
     }
@@ -152,11 +153,15 @@ impl Engine {
     ) {
         let Part { shard, index, stream } = part;
         let Some(group) = self.groups.get_mut(&shard) else { return };
-        group.views.values_mut().filter(|view| view.index == index).for_each(|view| view.until = now + KEPT);
+        group
+            .views
+            .values_mut()
+            .filter(|view| view.index == index)
+            .for_each(|view| view.until = now + self.limits.pulls.kept);
         if let Some(giving) = group.givings.get_mut(&from)
             && (giving.index, giving.stream) == (index, stream)
         {
-            giving.grant(up_to);
+            giving.grant(up_to, self.limits.pulls.parts);
             self.give(from, shard, out);
         }
     }

@@ -2,23 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use gritmesh_runtime::{Change, DiskError, Instant, ShardId, Table};
 use gritmesh_shard::keys::token_range;
 
 use crate::engine::Engine;
 use crate::engine::event::Effect;
-
-/// Bytes of objects that are loaded at once: enough that the syncs of a file hardly count.
-const LOAD_BYTES: usize = 8 << 20;
-
-/// Bytes of objects that an engine holds until they are on the disk. Beyond it no more parts are asked for: a part of
-/// each state is being loaded while the next one comes.
-pub(super) const HELD_BYTES_MAX: usize = 4 * LOAD_BYTES;
-
-/// How long a disk is left alone that is full, or has too much to do.
-const LOAD_AGAIN: Duration = Duration::from_millis(500);
 
 /// Objects on their way to the disk.
 #[derive(Default)]
@@ -53,10 +42,12 @@ impl Engine {
 
     /// Loads what was checked, if it is enough, or all, or too much.
     pub(super) fn load_rows(&mut self, shard: ShardId, all: bool, out: &mut Vec<Effect>) {
-        let is_full = self.held_bytes() >= HELD_BYTES_MAX;
+        let is_full = self.held_bytes() >= self.limits.pulls.held_bytes;
         let Some(group) = self.groups.get_mut(&shard) else { return };
         let Some(incoming) = group.incoming.as_mut() else { return };
-        if incoming.rows.is_empty() || !(all || is_full || incoming.rows_bytes >= LOAD_BYTES) {
+        if incoming.rows.is_empty()
+            || !(all || is_full || incoming.rows_bytes >= self.limits.pulls.load_bytes)
+        {
             return;
         }
         incoming.loading += 1;
@@ -85,7 +76,7 @@ impl Engine {
             (Ok(()), Some(incoming)) => incoming.loading -= 1,
             (Ok(()) | Err(DiskError::Full | DiskError::Overloaded), None) => self.sweep(shard),
             (Err(DiskError::Full | DiskError::Overloaded), Some(_)) => {
-                load.retry_at = Some(now + LOAD_AGAIN);
+                load.retry_at = Some(now + self.limits.pulls.load_again);
                 self.loads.under_way.insert(number, load);
                 return;
             }

@@ -1,25 +1,16 @@
 //! The follower's side: what it asks for, has checked, and takes in.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use gritmesh_runtime::{Change, Instant, NodeId, ShardId};
 use gritmesh_shard::{Assembly, StateError, TransferRequest};
 use gritmesh_sharding::SnapshotMeta;
 
-use super::loading::{HELD_BYTES_MAX, bytes_of};
-use super::{KEPT, PARTS_MAX};
+use super::loading::bytes_of;
 use crate::engine::Engine;
 use crate::engine::event::{Counted, Effect, Part};
 use crate::engine::groups::Installing;
 use crate::wire::Bulk;
-
-/// How long a follower waits for a part before it asks again, at first; each time twice as long, since what comes
-/// later than that would come in vain.
-const PULL_AGAIN: Duration = Duration::from_secs(2);
-
-/// How many times it asks before it gives up, and the leader has to offer its state anew.
-const PULLS_MAX: u32 = 5;
 
 /// A state that comes from the leader.
 pub(in crate::engine) struct Incoming {
@@ -103,7 +94,7 @@ impl Engine {
                     from,
                     applied: group.applied_to,
                     pull: self.loads.pulls,
-                    assembly: Some(Assembly::new((range.start, range.end))),
+                    assembly: Some(Assembly::new((range.start, range.end), &self.limits.shard.transfer)),
                     stream: 0,
                     arrived: 0,
                     up_to: 0,
@@ -113,7 +104,7 @@ impl Engine {
                     loading: 0,
                     newer: None,
                     gone: false,
-                    ask_at: now + PULL_AGAIN,
+                    ask_at: now + self.limits.pulls.again,
                     asked: 0,
                 });
                 self.check(now, shard, None, out);
@@ -139,9 +130,9 @@ impl Engine {
         let Some(group) = self.groups.get_mut(&shard) else { return };
         let Some(incoming) = group.incoming.as_mut() else { return };
         let Some(assembly) = incoming.assembly.take() else { return };
-        incoming.ask_at = now + PULL_AGAIN;
-        out.push(Effect::Check { shard, pull: incoming.pull, assembly, chunk });
-        self.wake_by(now + PULL_AGAIN);
+        incoming.ask_at = now + self.limits.pulls.again;
+        out.push(Effect::Check { shard, pull: incoming.pull, assembly: Box::new(assembly), chunk });
+        self.wake_by(now + self.limits.pulls.again);
     }
 
     pub(in crate::engine) fn chunk(
@@ -223,31 +214,32 @@ impl Engine {
         let Some(group) = self.groups.get_mut(&shard) else { return };
         let Some(incoming) = group.incoming.as_mut() else { return };
         if incoming.gone {
-            incoming.ask_at = now + KEPT;
-            return self.wake_by(now + KEPT);
+            incoming.ask_at = now + self.limits.pulls.kept;
+            return self.wake_by(now + self.limits.pulls.kept);
         }
         self.loads.streams += 1;
-        (incoming.stream, incoming.arrived, incoming.up_to) = (self.loads.streams, 0, PARTS_MAX);
+        (incoming.stream, incoming.arrived, incoming.up_to) =
+            (self.loads.streams, 0, self.limits.pulls.parts);
         incoming.waiting.clear();
-        incoming.ask_at = now + PULL_AGAIN * 2_u32.pow(incoming.asked);
-        let (index, stream, up_to) = (incoming.meta.index, incoming.stream, PARTS_MAX);
+        incoming.ask_at = now + self.limits.pulls.again * 2_u32.pow(incoming.asked);
+        let (index, stream, up_to) = (incoming.meta.index, incoming.stream, self.limits.pulls.parts);
         let bulk = Bulk::Pull { shard: shard.0, index, stream, up_to, request: request.encode() };
         out.push(Effect::SendBulk { to: incoming.from, bulk });
-        self.wake_by(now + PULL_AGAIN);
+        self.wake_by(now + self.limits.pulls.again);
     }
 
     /// Asks for as many more parts as there is room for.
     pub(super) fn ask_more(&mut self, now: Instant, shard: ShardId, out: &mut Vec<Effect>) {
-        let is_full = self.held_bytes() >= HELD_BYTES_MAX;
+        let is_full = self.held_bytes() >= self.limits.pulls.held_bytes;
         let Some(group) = self.groups.get_mut(&shard) else { return };
         let Some(incoming) = group.incoming.as_mut() else { return };
         if is_full || incoming.stream == 0 || incoming.gone {
             return;
         }
         let waiting = u32::try_from(incoming.waiting.len()).unwrap_or(u32::MAX);
-        let up_to = incoming.arrived.saturating_add(PARTS_MAX).saturating_sub(waiting);
+        let up_to = incoming.arrived.saturating_add(self.limits.pulls.parts).saturating_sub(waiting);
         if up_to > incoming.up_to {
-            (incoming.up_to, incoming.ask_at) = (up_to, now + PULL_AGAIN);
+            (incoming.up_to, incoming.ask_at) = (up_to, now + self.limits.pulls.again);
             let (index, stream) = (incoming.meta.index, incoming.stream);
             let bulk = Bulk::More { shard: shard.0, index, stream, up_to };
             out.push(Effect::SendBulk { to: incoming.from, bulk });
@@ -290,8 +282,8 @@ impl Engine {
         {
             (incoming.gone, incoming.stream) = (true, 0);
             incoming.waiting.clear();
-            incoming.ask_at = now + KEPT;
-            self.wake_by(now + KEPT);
+            incoming.ask_at = now + self.limits.pulls.kept;
+            self.wake_by(now + self.limits.pulls.kept);
         }
     }
 
@@ -302,11 +294,11 @@ impl Engine {
                 continue;
             };
             if !incoming.waits_for_leader() {
-                incoming.ask_at = now + PULL_AGAIN;
+                incoming.ask_at = now + self.limits.pulls.again;
                 continue;
             }
             incoming.asked += 1;
-            if incoming.gone || incoming.asked > PULLS_MAX {
+            if incoming.gone || incoming.asked > self.limits.pulls.asks {
                 group.incoming = None;
                 continue;
             }
