@@ -3,6 +3,7 @@
 mod acknowledged_kept;
 mod answered_once;
 mod ends_by_deadline;
+mod leaves_quietly;
 mod lies_forgotten;
 mod linearizable;
 mod minority_refuses;
@@ -11,6 +12,8 @@ mod not_delivered_not_run;
 mod nothing_early;
 mod one_cluster;
 mod one_history;
+mod one_leader;
+mod one_lease;
 mod reached_is_served;
 mod reminders_kept;
 mod replicas_equal;
@@ -36,6 +39,7 @@ pub(crate) fn all(history: &History, found: Found<'_>) {
         acknowledged_kept::check,
         answered_once::check,
         ends_by_deadline::check,
+        leaves_quietly::check,
         lies_forgotten::check,
         linearizable::check,
         minority_refuses::check,
@@ -44,6 +48,8 @@ pub(crate) fn all(history: &History, found: Found<'_>) {
         nothing_early::check,
         one_cluster::check,
         one_history::check,
+        one_leader::check,
+        one_lease::check,
         reached_is_served::check,
         reminders_kept::check,
         replicas_equal::check,
@@ -63,5 +69,8 @@ pub(crate) fn all(history: &History, found: Found<'_>) {
 
 /// Whether an invariant says that something must happen in the end, rather than that something must never happen.
 pub(crate) const fn is_liveness(code: &str) -> bool {
-    matches!(code.as_bytes(), b"views_converge" | b"serves_again" | b"reached_is_served" | b"lies_forgotten")
+    matches!(
+        code.as_bytes(),
+        b"views_converge" | b"serves_again" | b"reached_is_served" | b"lies_forgotten" | b"leaves_quietly"
+    )
 }

@@ -2,6 +2,7 @@
 
 mod progress;
 mod show;
+mod sweep;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,12 +11,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use self::progress::Progress;
 use crate::options::TraceOptions;
-use crate::run::{ChosenLimit, LimitChoice, Report, RunOptions, SHARDS, Verdict, plan, run};
-
-/// Failing seeds after which a sweep ends: more tell nothing new.
-const FAILURES_MAX: usize = 10;
+use crate::run::{ChosenLimit, LimitChoice, Report, RunOptions, Verdict, plan, run};
 
 /// The code that the process ends with if the command cannot be carried out as it was given.
 const USAGE: u8 = 2;
@@ -41,24 +38,26 @@ enum Command {
     #[command(after_help = "Example:\n  gritmesh sim replay --seed 7 --trace trace.txt")]
     Replay(ReplayArgs),
     /// Many runs, one seed after the other
-    #[command(after_help = "Example:\n  gritmesh sim sweep --seeds 1000")]
+    #[command(
+        after_help = "Examples:\n  gritmesh sim sweep --seeds 1000\n  gritmesh sim sweep --seeds 1000 --nodes 3 --jobs 4"
+    )]
     Sweep(SweepArgs),
 }
 
 #[derive(Clone, Debug, Args)]
 struct Shape {
-    /// How many nodes
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=64))]
-    nodes: u16,
-    /// How long faults go on, in virtual seconds
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    seconds: u64,
-    /// How many engines each node has
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    engines: u16,
-    /// How many shards the cluster has
-    #[arg(long, default_value_t = SHARDS, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    shards: u32,
+    /// How many nodes; 1 to 7 by the seed, if this is not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    nodes: Option<u16>,
+    /// How long faults go on, in virtual seconds; 10 to 30 by the seed
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
+    /// How many engines each node has; 1 or 2 by the seed
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    engines: Option<u16>,
+    /// How many shards the cluster has; 1, 2 or 8 by the seed
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    shards: Option<u32>,
     /// A limit of the nodes that is other than in production, as delivery.window=1; can be repeated. Without it the seed
     /// draws small ones
     #[arg(long = "limit", value_name = "NAME=VALUE")]
@@ -91,6 +90,9 @@ struct SweepArgs {
     /// How many seeds
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     seeds: u64,
+    /// How many runs at a time; as many as there are cores, if this is not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
     /// The first seed
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=u64::MAX / 2))]
     from: u64,
@@ -110,16 +112,17 @@ pub struct Surroundings<'a> {
 
 impl Shape {
     fn options(&self, seed: String) -> RunOptions {
+        let drawn = RunOptions::drawn(seed);
         RunOptions {
-            nodes: self.nodes,
-            duration: Duration::from_secs(self.seconds),
-            engines: usize::from(self.engines),
-            shards: self.shards,
+            nodes: self.nodes.unwrap_or(drawn.nodes),
+            duration: self.seconds.map_or(drawn.duration, Duration::from_secs),
+            engines: self.engines.map_or(drawn.engines, usize::from),
+            shards: self.shards.unwrap_or(drawn.shards),
             limits: match self.limits.is_empty() && !self.production_limits {
                 true => LimitChoice::Drawn,
                 false => LimitChoice::Chosen(self.limits.clone()),
             },
-            ..RunOptions::of_seed(seed)
+            ..drawn
         }
     }
 }
@@ -139,7 +142,7 @@ impl SimArgs {
         match self.command {
             Command::Run(arguments) => run_once(&arguments, around),
             Command::Replay(arguments) => replay(&arguments, around),
-            Command::Sweep(arguments) => sweep(&arguments, around),
+            Command::Sweep(arguments) => sweep::sweep(&arguments, around),
         }
     }
 }
@@ -176,32 +179,6 @@ fn replay(arguments: &ReplayArgs, around: &mut Surroundings<'_>) -> io::Result<u
     }
     show::speed(report.virtual_time, took, around.notes)?;
     Ok(report.verdict().exit_code())
-}
-
-fn sweep(arguments: &SweepArgs, around: &mut Surroundings<'_>) -> io::Result<u8> {
-    let mut failures = Vec::new();
-    let (mut virtual_time, begun) = (Duration::ZERO, (around.elapsed)());
-    let mut progress = Progress::new(arguments.seeds);
-    for seed in arguments.from..arguments.from + arguments.seeds {
-        let report = run(arguments.shape.options(seed.to_string()));
-        virtual_time += report.virtual_time;
-        if report.verdict() != Verdict::Clean {
-            failures.push((seed, report.verdict()));
-            let out = &mut *around.out;
-            progress.suspend(|| show::report(&report, &arguments.shape, out))?;
-        }
-        progress.advance(failures.len(), around.notes)?;
-        if failures.len() >= FAILURES_MAX {
-            break;
-        }
-    }
-    progress.finish();
-    let seeds: Vec<String> = failures.iter().map(|(seed, _)| seed.to_string()).collect();
-    let list = if seeds.is_empty() { "none".to_owned() } else { seeds.join(", ") };
-    writeln!(around.out, "seeds      {} run, failed: {list}", progress.done())?;
-    show::speed(virtual_time, (around.elapsed)() - begun, around.notes)?;
-    let worst = failures.iter().map(|(_, verdict)| *verdict).max().unwrap_or(Verdict::Clean);
-    Ok(worst.exit_code())
 }
 
 /// A run, and how long it took in real time.

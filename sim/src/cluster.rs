@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gritmesh_actor::{Actor, Registry};
-use gritmesh_core::{Node, NodeOptions};
+use gritmesh_core::{Node, NodeOptions, Watcher};
 use gritmesh_runtime::{Instant, Seed};
 
 use crate::faults::Intervention;
@@ -67,7 +67,11 @@ pub struct Sim {
     seeds: u16,
     name: Option<String>,
     options: NodeOptions,
+    watcher: Option<Arc<WatcherOf>>,
 }
+
+/// Who hears what a process of one node claims.
+type WatcherOf = dyn Fn(NodeIndex, Notes) -> Arc<dyn Watcher>;
 
 /// The types and resources of one node.
 type OfNode = dyn Fn(NodeIndex, Notes) -> Registry;
@@ -94,6 +98,7 @@ pub struct SimBuilder {
     per_node: Option<Arc<OfNode>>,
     name: Option<String>,
     options: NodeOptions,
+    watcher: Option<Arc<WatcherOf>>,
     world: WorldOptions,
 }
 
@@ -150,6 +155,16 @@ impl SimBuilder {
         self
     }
 
+    /// Gives each process of a node somebody who hears what it claims.
+    #[must_use]
+    pub(crate) fn watched(
+        mut self,
+        of_node: impl Fn(NodeIndex, Notes) -> Arc<dyn Watcher> + 'static,
+    ) -> Self {
+        self.watcher = Some(Arc::new(of_node));
+        self
+    }
+
     /// Changes the world: latencies, losses, drift, trace.
     #[must_use]
     pub fn world(mut self, world: WorldOptions) -> Self {
@@ -168,6 +183,7 @@ impl SimBuilder {
             seeds: self.seeds,
             name: self.name,
             options: self.options,
+            watcher: self.watcher,
         };
         for number in 0..self.nodes {
             sim.world.add_node(NodeSlot::numbered(u64::from(number)));
@@ -210,6 +226,7 @@ impl Sim {
             per_node: None,
             name: None,
             options: NodeOptions::default(),
+            watcher: None,
             world: WorldOptions::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! What happened to calls, as clients and actors saw it, and what the disks hold of it: the evidence that checkers
 //! judge.
 
+mod claims;
 mod operation;
 mod remains;
 
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 use gritmesh_runtime::{FailureCode, Instant};
 
+pub(crate) use claims::Claims;
+pub use claims::{Lead, LeaseSpan};
 pub use operation::{Action, Fate, Mood, Operation};
 pub use remains::{AlarmLeft, Left, Remains, ReplicaRows, Ring, Rows, StepSeen, VaultLeft};
 
@@ -37,6 +40,12 @@ pub struct History {
     pub cuts: Vec<Cut>,
     /// Pairs of nodes that were cut off from each other while nothing else was wrong.
     pub pair_cuts: Vec<PairCut>,
+    /// When processes held leases, as they believed.
+    pub leases: Vec<LeaseSpan>,
+    /// In which terms processes led shards, as they believed.
+    pub leads: Vec<Lead>,
+    /// When nodes left as planned while nothing else was wrong.
+    pub departures: Vec<Departure>,
     /// When a node had lied while nothing else was wrong.
     pub lies: Vec<Lies>,
     /// The clusters that nodes said to be members of, each with who said so first.
@@ -47,6 +56,8 @@ pub struct History {
     pub seen_before: BTreeSet<u64>,
     /// Whether bits flip on disks in this run, so that not every disk can prove every chain.
     pub bits_flip: bool,
+    /// Whether limits of the nodes are smaller than in production, so that calls meet them.
+    pub limits_are_small: bool,
     /// Whether wall clocks jump in this run, so that nothing can be said about when a reminder is due.
     pub clocks_jump: bool,
     /// What was left in the end, if the cluster came to rest.
@@ -137,6 +148,19 @@ pub struct PairCut {
     pub nodes: [NodeIndex; 2],
 }
 
+/// One node left as planned, and came back, while nothing else was wrong.
+#[derive(Clone, Debug)]
+pub struct Departure {
+    /// Who.
+    pub node: NodeIndex,
+    /// When it was told to.
+    pub from: Instant,
+    /// When it was back.
+    pub until: Instant,
+    /// Whether it could hand over all in the time that it had.
+    pub in_time: bool,
+}
+
 /// One node lied while nothing else was wrong, and then no more.
 #[derive(Clone, Debug)]
 pub struct Lies {
@@ -164,11 +188,15 @@ impl History {
             witnessed: Vec::new(),
             cuts: Vec::new(),
             pair_cuts: Vec::new(),
+            leases: Vec::new(),
+            leads: Vec::new(),
+            departures: Vec::new(),
             lies: Vec::new(),
             clusters: Vec::new(),
             steps: Vec::new(),
             seen_before: BTreeSet::new(),
             bits_flip: false,
+            limits_are_small: false,
             clocks_jump: false,
             remains: None,
         }

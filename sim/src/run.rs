@@ -6,6 +6,7 @@
 //! phase*: all faults end; the nodes must find each other again, and every call must succeed.
 
 mod cuts;
+mod departures;
 mod describe;
 mod disks;
 mod lies;
@@ -19,7 +20,7 @@ mod rest;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gritmesh_core::{NodeOptions, Sabotage};
+use gritmesh_core::{NodeOptions, Sabotage, Watcher};
 use gritmesh_runtime::Seed;
 use parking_lot::Mutex;
 
@@ -29,7 +30,7 @@ pub use report::{Report, Verdict};
 use crate::check;
 use crate::cluster::Sim;
 use crate::faults::{Plan, SEED_NAME};
-use crate::history::History;
+use crate::history::{Claims, History};
 use crate::options::TraceOptions;
 use crate::workload;
 
@@ -59,6 +60,25 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
+    /// A run whose size the seed draws too: a number, or any other text, as a git hash. Three and five nodes are drawn
+    /// most often, as they are run most often.
+    pub fn drawn(seed: impl Into<String>) -> Self {
+        const NODES: [u16; 10] = [1, 2, 3, 3, 3, 4, 5, 5, 5, 7];
+        const SHARDS: [u32; 4] = [1, 2, 8, 8];
+        const ENGINES: [usize; 3] = [1, 2, 2];
+        const SECONDS: [u64; 4] = [10, 20, 20, 30];
+        let seed = seed.into();
+        let mut rng = parse_seed(&seed).child("shape").rng();
+        let mut one_of = |count: usize| rng.below(count as u64) as usize;
+        Self {
+            nodes: NODES[one_of(NODES.len())],
+            shards: SHARDS[one_of(SHARDS.len())],
+            engines: ENGINES[one_of(ENGINES.len())],
+            duration: Duration::from_secs(SECONDS[one_of(SECONDS.len())]),
+            ..Self::of_seed(seed)
+        }
+    }
+
     /// A run of 5 nodes, 8 shards and 20 s from a seed: a number, or any other text, as a git hash.
     pub fn of_seed(seed: impl Into<String>) -> Self {
         Self {
@@ -107,9 +127,12 @@ fn clock_believed_after(seed: &Seed) -> Duration {
 /// If [limits](RunOptions::limits) were chosen that [`limits_with`] refuses.
 pub fn run(options: RunOptions) -> Report {
     let plan = plan(&options);
+    let small = options.limits.small(&parse_seed(&options.seed));
+    let limits = limits_with(&small).unwrap_or_else(|error| panic!("{error}"));
     let history = History {
         clocks_jump: plan.classes.clock_jumps || plan.classes.great_clock_jumps,
         bits_flip: plan.classes.flipped_bits,
+        limits_are_small: !small.is_empty(),
         ..History::new(options.nodes)
     };
     let history = Arc::new(Mutex::new(history));
@@ -117,11 +140,13 @@ pub fn run(options: RunOptions) -> Report {
         let history = Arc::clone(&history);
         move |node, notes| workload::registry(&history, node, notes)
     };
+    let watcher = {
+        let history = Arc::clone(&history);
+        move |node, notes| Arc::new(Claims::new(&history, node, notes)) as Arc<dyn Watcher>
+    };
     let (engines, shards, sabotage) = (options.engines, options.shards, options.sabotage);
     let tables_pause = tables_pause(&parse_seed(&options.seed));
     let clock_believed_after = clock_believed_after(&parse_seed(&options.seed));
-    let small = options.limits.small(&parse_seed(&options.seed));
-    let limits = limits_with(&small).unwrap_or_else(|error| panic!("{error}"));
     let node_options = NodeOptions {
         limits,
         engines,
@@ -138,6 +163,7 @@ pub fn run(options: RunOptions) -> Report {
         .world(plan.options(options.trace))
         .node_options(node_options)
         .registry(of_node)
+        .watched(watcher)
         .launch();
     let mut phases = phases::Phases::new(&mut sim, &history, parse_seed(&options.seed).child("load"));
     phases.safety(&plan);
@@ -145,6 +171,7 @@ pub fn run(options: RunOptions) -> Report {
     if recovered {
         phases.partial_partition(&plan, &parse_seed(&options.seed).child("cut pair"));
         phases.lies(&plan, &parse_seed(&options.seed).child("liar"));
+        phases.departure(&plan, &parse_seed(&options.seed).child("departure"));
         phases.liveness();
     }
     check::all(&history.lock(), &mut |code, at, detail| {

@@ -6,7 +6,7 @@ use gritmesh_sim::{RunOptions, Verdict, run};
 /// Every test run runs 250 seeds, in two parts so that two cores share them; `./run verify` runs a thousand.
 fn are_clean(seeds: std::ops::Range<u64>) {
     for seed in seeds {
-        let report = run(RunOptions::of_seed(seed.to_string()));
+        let report = run(RunOptions::drawn(seed.to_string()));
         assert_eq!(report.verdict(), Verdict::Clean, "\n{}\n{report}", report.plan);
     }
 }
@@ -101,6 +101,16 @@ fn a_lie_that_nobody_contradicts_is_caught() {
 #[test]
 fn a_name_that_each_node_takes_for_its_own_is_caught() {
     caught_by(Sabotage::TakeNameForOwn, "one_cluster");
+}
+
+#[test]
+fn a_lease_that_lasts_too_long_is_caught() {
+    caught_by(Sabotage::LeaseTooLong, "one_lease");
+}
+
+#[test]
+fn a_node_that_leaves_without_handing_over_is_caught() {
+    caught_by(Sabotage::LeaveAtOnce, "leaves_quietly");
 }
 
 #[test]

@@ -220,6 +220,16 @@ impl Engine {
         self.pending.len()
     }
 
+    /// Whether a call that was sent to another node before has no answer yet.
+    pub(crate) fn has_sent_before(&self, at: Instant) -> bool {
+        self.pending.has_sent_before(at)
+    }
+
+    /// Whether a call that came from another node and was passed on has no answer yet.
+    pub(crate) fn has_passed_on(&self) -> bool {
+        self.pending.has_passed_on()
+    }
+
     /// Calls that wait for somebody to serve their shard.
     pub(crate) fn parked(&self) -> usize {
         self.parked.len()

@@ -40,6 +40,7 @@ mod refusals;
 mod requests;
 mod status;
 mod steady;
+mod watcher;
 mod wire;
 
 pub use events::ClusterEvents;
@@ -60,3 +61,5 @@ pub use status::{
     MessageStatus, NodeReport, NodeStatus, PausedStatus, Readiness, ShardState, ShardStatus, StateStatus,
     StepStatus,
 };
+#[doc(hidden)]
+pub use watcher::Watcher;

@@ -49,7 +49,7 @@ limits! {
         waiting: usize = 8192, small ["30"];
         /// Bytes of commands that travel in one entry of the log, if one alone is not larger. Larger entries save
         /// nothing more and delay the others.
-        entry_bytes: usize = 256 * 1024, small ["1", "600"];
+        entry_bytes: usize = 256 * 1024, small ["1", "2000"];
         /// Keys above which what the logs make of the tables is written all the same, lest they fill the memory: some
         /// megabytes.
         lazy_keys: usize = 16 * 1024, small ["0", "2", "20"];
@@ -61,18 +61,19 @@ limits! {
         full_heard_for: Duration = Duration::from_secs(5), small ["500ms"];
         /// How often a damaged replica says so unasked.
         damage_told_every: Duration = Duration::from_secs(2), small ["50ms"];
-        /// How long a hand-over may take before the shard is served here again.
-        hand_over: Duration = Duration::from_secs(3), small ["200ms"];
+        /// How long a hand-over may take before the shard is served here again. Who was to take over may do so after all,
+        /// which costs calls under way: so longer than that takes on any network.
+        hand_over: Duration = Duration::from_secs(3), small ["1500ms"];
         /// First pause before a call that found no way is tried again, doubled with each try.
         retry_min: Duration = Duration::from_millis(20), small ["1ms"];
         /// Longest such pause.
         retry_max: Duration = Duration::from_millis(500), small ["20ms"];
         /// How much a new leader reads in one turn of what its shard has pending. A row is about one, and some five
         /// microseconds with all that is kept of it.
-        turn: usize = 512, small ["1", "9", "20"];
+        turn: usize = 512, small ["9", "40"];
         /// How long after one turn the next may begin. A turn takes half of that, so that a long backlog leaves room for
         /// calls.
-        turn_every: Duration = Duration::from_millis(5), small ["40ms"];
+        turn_every: Duration = Duration::from_millis(5), small ["20ms"];
         /// Pairs, and reminders, of one portion of such a turn.
         portion: usize = 256, small ["1", "2"];
         /// Shards that are looked at each second for answers that are old. With `rows_per_look`, an engine is held for
@@ -92,7 +93,7 @@ limits! {
         parts: u32 = 4, small ["2"];
         /// How long a leader keeps a snapshot that nobody pulls from, and a follower what it has pulled of a state that
         /// is there no more. Snapshots keep the disk from reclaiming room.
-        kept: Duration = Duration::from_secs(60), small ["1s", "5s"];
+        kept: Duration = Duration::from_secs(60), small ["5s"];
         /// Snapshots of one shard that are kept at once: one for each replica that can be added at a time. With as many
         /// for followers that still pull, another one is told to ask again.
         views: usize = 4, small ["1"];

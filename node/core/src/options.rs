@@ -8,6 +8,7 @@ use gritmesh_membership as membership;
 use gritmesh_sharding as sharding;
 
 use crate::limits::NodeLimits;
+use crate::watcher::Watcher;
 
 /// Engines of one node. More than cores are of no use, and the number travels in one byte.
 pub const ENGINES_MAX: usize = 64;
@@ -57,6 +58,9 @@ pub struct NodeOptions {
     /// How much of anything there may be.
     #[doc(hidden)]
     pub limits: NodeLimits,
+    /// Hears what the node claims.
+    #[doc(hidden)]
+    pub watcher: Option<Arc<dyn Watcher>>,
     /// A bug to have on purpose, for tests of the checkers.
     #[doc(hidden)]
     pub sabotage: Sabotage,
@@ -100,6 +104,10 @@ pub enum Sabotage {
     NeverContradict,
     /// A name that stands for this node among others is taken for its own.
     TakeNameForOwn,
+    /// A lease is taken to last twice as long as the promises that it rests on.
+    LeaseTooLong,
+    /// A node leaves with what it serves.
+    LeaveAtOnce,
 }
 
 impl NodeOptions {
@@ -127,6 +135,7 @@ impl Default for NodeOptions {
             sharding: sharding::Options::default(),
             replicas: sharding::ReplicaOptions::default(),
             limits: NodeLimits::default(),
+            watcher: None,
             sabotage: Sabotage::None,
         }
     }

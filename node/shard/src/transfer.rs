@@ -45,7 +45,7 @@ limits! {
         /// few of them travel in a round trip: with much smaller ones a state takes minutes.
         chunk_bytes: usize = 256 * 1024, small ["4000", "16000"];
         /// Heads that a replica names at once, at most [as many as travel](WINDOW_HEADS_MAX).
-        window_heads: usize = WINDOW_HEADS_MAX, small ["1", "2", "5"];
+        window_heads: usize = WINDOW_HEADS_MAX, small ["2", "5"];
         /// Rows that are read at once. With the largest packs that is 64 MiB, which only a hostile actor would cause.
         scan_rows: usize = 64, small ["1", "2"];
         /// Rows of objects that are read at first.

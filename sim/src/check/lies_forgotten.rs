@@ -3,6 +3,8 @@
 //! Judged where one node has lied and nothing else was wrong: in time all nodes see each other and nobody else, and every
 //! actor answers through every node.
 
+use gritmesh_runtime::Instant;
+
 use super::Found;
 use super::reached_is_served::refusal;
 use crate::history::{History, Lies};
@@ -15,9 +17,12 @@ pub(crate) fn check(history: &History, found: Found<'_>) {
         if let Some(wrong) = wrong {
             found(CODE, *served_from, format!("{liar} lied until {ended}, and at {served_from} {wrong}"));
         }
-        for (number, call) in history.calls.iter().enumerate().filter(|(_, call)| call.at >= *served_from) {
+        // While a node leaves, calls may be refused for another reason.
+        let departs = history.departures.iter().map(|departure| departure.from).min().unwrap_or(Instant::MAX);
+        let judged = *served_from..departs;
+        for (number, call) in history.calls.iter().enumerate().filter(|(_, call)| judged.contains(&call.at)) {
             for end in &call.ends {
-                if let Some(code) = refusal(end) {
+                if let Some(code) = refusal(end, history) {
                     let (through, actor, code) = (call.through, &call.actor, code.as_str());
                     let detail = format!(
                         "call {number} of {actor} through {through} ended as {code}, although {liar} lies no more since {ended}"

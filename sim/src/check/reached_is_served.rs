@@ -18,7 +18,7 @@ const DETECTION: Duration = Duration::from_millis(3_500);
 pub(crate) fn check(history: &History, found: Found<'_>) {
     for (number, call) in history.calls.iter().enumerate() {
         for end in &call.ends {
-            if let Some(code) = refusal(end)
+            if let Some(code) = refusal(end, history)
                 && let Some(cut) = history.pair_cuts.iter().find(|cut| is_within(cut, call, end))
             {
                 let Call { through, actor, .. } = call;
@@ -35,10 +35,12 @@ pub(crate) fn check(history: &History, found: Found<'_>) {
     }
 }
 
-/// How a call ended that was not served.
-pub(super) fn refusal(end: &End) -> Option<FailureCode> {
+/// How a call ended that was not served. Where limits are small, that one is reached is no fault.
+pub(super) fn refusal(end: &End, history: &History) -> Option<FailureCode> {
     use FailureCode::{NoQuorum, NotDelivered, Overloaded, Unknown};
-    end.outcome.err().filter(|code| matches!(code, NotDelivered | Unknown | NoQuorum | Overloaded))
+    let code =
+        end.outcome.err().filter(|code| matches!(code, NotDelivered | Unknown | NoQuorum | Overloaded));
+    code.filter(|code| !(history.limits_are_small && *code == Overloaded))
 }
 
 fn is_within(cut: &PairCut, call: &Call, end: &End) -> bool {

@@ -61,6 +61,47 @@ fn a_sweep_counts_and_ends_with_the_worst_verdict() {
 }
 
 #[test]
+fn a_sweep_reports_the_same_however_many_runs_go_on_at_a_time() {
+    let sweep = |jobs: u16| sim(&format!("sweep --seeds 24 --nodes 2 --seconds 1 --jobs {jobs}"));
+    let (one, many) = (sweep(1), sweep(6));
+    assert_eq!((one.0, &one.1), (many.0, &many.1));
+}
+
+#[test]
+fn what_is_not_given_is_drawn_by_the_seed() {
+    let sizes: std::collections::BTreeSet<_> = (0..100)
+        .map(|seed: u32| {
+            let RunOptions { nodes, shards, engines, .. } = RunOptions::drawn(seed.to_string());
+            (nodes, shards, engines)
+        })
+        .collect();
+    assert!(sizes.len() > 20, "{sizes:?}");
+    let (code, out, _) = sim("run --seed 9 --nodes 2 --seconds 1 --shards 3 --engines 1");
+    assert!(
+        out.starts_with("seed       9 (2 nodes, 3 shards, 1 engines each, 1 s of faults)"),
+        "{code}: {out}"
+    );
+}
+
+#[test]
+fn limits_are_set_by_name_and_a_wrong_one_is_refused() {
+    let run = "run --seed 9 --nodes 2 --seconds 1";
+    let (code, out, _) = sim(&format!("{run} --limit delivery.window=1 --limit backoff.min=5ms"));
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("limits     delivery.window=1 backoff.min=5ms"), "{out}");
+    assert!(!sim(&format!("{run} --production-limits")).1.contains("limits "));
+    for (limit, said) in [
+        ("delivery.window", "NAME=VALUE"),
+        ("delivery.windows=1", "no limit with the name delivery.windows"),
+        ("delivery.window=1s", "which is 50 in production"),
+    ] {
+        let words = format!("sim {run} --limit {limit}");
+        let refused = Program::try_parse_from(words.split_whitespace()).unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
 fn bad_arguments_are_refused_with_their_name() {
     for (words, name) in [
         ("run", "--seed"),
@@ -73,6 +114,7 @@ fn bad_arguments_are_refused_with_their_name() {
         ("run --seed 1 --shards 0", "--shards"),
         ("run --seed 1 --shards 4097", "--shards"),
         ("sweep --seeds 0", "--seeds"),
+        ("sweep --jobs 0", "--jobs"),
         ("sweep --from 18446744073709551615", "--from"),
         ("sweep --seed 1", "--seed"),
         ("walk", "walk"),

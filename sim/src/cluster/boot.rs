@@ -104,7 +104,9 @@ impl Sim {
             Some(name) => vec![format!("{name}:{}", address.port())],
             None => listed.map(|address| address.to_string()).collect(),
         };
-        let options = NodeOptions { seeds, own_addresses: vec![address.to_string()], ..self.options.clone() };
+        let watcher = self.watcher.as_ref().map(|watcher| watcher(node, self.world.notes(node)));
+        let own_addresses = vec![address.to_string()];
+        let options = NodeOptions { seeds, own_addresses, watcher, ..self.options.clone() };
         let started = Node::start(environment, info, remembered, registry, options);
         let started = started.expect("the settings of a simulated node are in range");
         self.world.attach(node, Arc::clone(&started) as _);

@@ -17,6 +17,10 @@ const RETRANSMIT_FIRST: Duration = Duration::from_millis(200);
 /// Longest wait between two retransmissions that still matter here.
 const RETRANSMIT_MAX: Duration = Duration::from_secs(3);
 
+/// Longest that a slow link takes: what is on the way would else hold up all that comes later on its connection, long
+/// after the link is fast again.
+const SLOW_MAX: Duration = Duration::from_secs(3);
+
 /// One direction between two computers.
 pub(crate) type Link = (NodeIndex, NodeIndex);
 
@@ -95,7 +99,9 @@ impl Links {
         let bits = self.rng.next_u64();
         let scale = (u64::from(faults.jitter_micros) * 1000) << (bits | 1 << 5).trailing_zeros();
         let jitter = ((u128::from(bits >> 6) * u128::from(scale)) >> 58) as u64;
-        Duration::from_nanos((least + own + jitter) * self.factor(link))
+        let healthy = Duration::from_nanos(least + own + jitter);
+        let slow = Duration::from_nanos((least + own + jitter).saturating_mul(self.factor(link)));
+        slow.min(SLOW_MAX).max(healthy)
     }
 
     /// How long the wire is busy with so many bytes.

@@ -74,7 +74,7 @@ impl Phases<'_> {
                 let durable = load::members()
                     .map(|(kind, id)| load::answer_now(place, (kind, &id), None, TIMEOUT))
                     .collect::<Vec<u64>>();
-                let volatile = (0..load::PROBES).map(|probe| load::probe_now(place, probe, TIMEOUT));
+                let volatile = (0..load::PROBES).map(|probe| load::probe_now(place, probe, 0, TIMEOUT));
                 volatile.chain(durable).collect::<Vec<u64>>()
             });
             calls.extend(made.into_iter().flatten());

@@ -143,7 +143,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcomes: Vec<String> =
             self.outcomes.iter().map(|(end, count)| format!("{end} {count}")).collect();
-        writeln!(f, "seed       {} ({} nodes)", self.seed, self.nodes)?;
+        let Self { seed, nodes, engines, shards, .. } = self;
+        let seconds = self.plan.duration_micros / 1_000_000;
+        writeln!(
+            f,
+            "seed       {seed} ({nodes} nodes, {shards} shards, {engines} engines each, {seconds} s of faults)"
+        )?;
         writeln!(f, "verdict    {}", self.verdict().as_str())?;
         writeln!(f, "time       {:?} virtual, {} events", self.virtual_time, self.events)?;
         writeln!(f, "calls      {}", outcomes.join(", "))?;

@@ -28,6 +28,18 @@ impl Notes {
         state.trace.note(now, Some(self.node), text);
         now
     }
+
+    /// The world's time at which the clock of the node, as it runs now, shows an instant.
+    pub(crate) fn world_time(&self, local: Instant) -> Instant {
+        let Some(world) = self.world.upgrade() else { return Instant::MAX };
+        let state = world.lock();
+        state.host(self.node).clock.world(local)
+    }
+
+    /// The world's time now.
+    pub(crate) fn now(&self) -> Instant {
+        self.world.upgrade().map_or(Instant::MAX, |world| world.lock().now)
+    }
 }
 
 impl World {

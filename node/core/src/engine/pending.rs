@@ -84,6 +84,16 @@ impl Pending {
         Some(sent)
     }
 
+    /// Whether a call that was sent before has no answer yet.
+    pub(super) fn has_sent_before(&self, at: Instant) -> bool {
+        self.entries.iter().filter_map(|entry| entry.sent.as_ref()).any(|sent| sent.since < at)
+    }
+
+    /// Whether a call that came from another node has no answer yet.
+    pub(super) fn has_passed_on(&self) -> bool {
+        self.entries.iter().filter_map(|entry| entry.sent.as_ref()).any(|sent| sent.call.from.is_some())
+    }
+
     /// Takes what was sent to one peer.
     pub(super) fn remove_peer(&mut self, peer: NodeId) -> impl Iterator<Item = Sent> + use<> {
         self.remove_where(|sent| sent.to == peer).into_iter().map(|(_, sent)| sent)

@@ -14,6 +14,7 @@ use super::Engine;
 use super::commits::{Proposed, open};
 use super::event::{Counted, Effect};
 use super::groups::{Group, Installing};
+use crate::options::Sabotage;
 
 impl Engine {
     pub(super) fn pump(&mut self, now: Instant, out: &mut Vec<Effect>) {
@@ -70,7 +71,10 @@ impl Engine {
             return;
         }
         if let Some(group) = self.groups.get_mut(&shard) {
-            let until = group.replica.lease().filter(|_| group.leads).unwrap_or(Instant::ZERO);
+            let mut until = group.replica.lease().filter(|_| group.leads).unwrap_or(Instant::ZERO);
+            if self.sabotage == Sabotage::LeaseTooLong && until > now {
+                until = until + (until - now);
+            }
             if until != group.lease {
                 group.lease = until;
                 out.push(Effect::Lease { shard, until, epoch: group.config.epoch });

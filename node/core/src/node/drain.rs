@@ -6,13 +6,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use gritmesh_membership::{Member, MemberState};
 use parking_lot::Mutex;
 
 use super::Node;
 use crate::latch::Latch;
+use crate::options::Sabotage;
 use crate::{control, engine};
+
+/// How often a node that has handed over looks whether calls that it sent are answered.
+const ANSWERS_LOOKED_FOR_EVERY: Duration = Duration::from_millis(5);
+
+/// How long a node that has said good-bye still waits for answers to calls of others, which it has passed on.
+const PASSED_ON_LIMIT: Duration = Duration::from_secs(5);
 
 /// How far a node is with it.
 #[derive(Default)]
@@ -70,9 +78,35 @@ impl Node {
     /// Hands over everything that this node serves because it is to stop, and waits until that is done. Calls are still
     /// routed. Has no end if no other node can take over; the caller sets the limit.
     pub async fn drain(&self) {
+        if self.options.sabotage == Sabotage::LeaveAtOnce {
+            return;
+        }
         self.tell_engines(true);
         let ended = self.start_drain(true).wait();
         ended.await;
+        self.outlast_calls().await;
+    }
+
+    /// Waits for the answers to calls that were sent to other nodes before now. Among them are those that waited here for
+    /// an actor which was handed over: their callers are told by this node what became of them. Calls that come later are
+    /// not waited for, or a node under load would never stop.
+    async fn outlast_calls(&self) {
+        let begun = self.environment.clock.now();
+        self.outlast(|engine| engine.has_sent_before(begun), Duration::MAX).await;
+    }
+
+    /// Waits for the answers to calls that this node passes on for others. The others know that it leaves, so there are
+    /// soon no more.
+    pub(super) async fn outlast_passed_on(&self) {
+        self.outlast(engine::Engine::has_passed_on, PASSED_ON_LIMIT).await;
+    }
+
+    async fn outlast(&self, waits: impl Fn(&engine::Engine) -> bool, limit: Duration) {
+        let (clock, spawn) = (&self.environment.clock, &self.environment.spawn);
+        let end = clock.now() + limit;
+        while clock.now() < end && self.engines.iter().any(|engine| engine.peek(&waits)) {
+            spawn.sleep_until(clock.now() + ANSWERS_LOOKED_FOR_EVERY).await;
+        }
     }
 
     /// Begins to hand over everything that this node serves. Calls are routed as before.

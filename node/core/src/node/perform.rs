@@ -293,7 +293,12 @@ impl Perform<Engine> for Node {
             Effect::Open { gate, result } => deferred.push(Deferred::Open { gate, result }),
             Effect::Evict { shard, leads } => deferred.push(Deferred::Evict { shard, leads }),
             Effect::EvictActor(address) => deferred.push(Deferred::EvictActor(address)),
-            Effect::Lease { shard, until, epoch } => self.leases.set(shard, until, epoch),
+            Effect::Lease { shard, until, epoch } => {
+                self.leases.set(shard, until, epoch);
+                if let Some(watcher) = &self.options.watcher {
+                    watcher.holds_lease(shard, until);
+                }
+            }
             Effect::Message { shard, message } => deferred.push(Deferred::Message { shard, message }),
             Effect::Fire { shard, reminder, skip } => deferred.push(Deferred::Fire { shard, reminder, skip }),
             Effect::Pause { actor, reason } => deferred.push(Deferred::Pause { actor, reason }),
@@ -332,7 +337,12 @@ impl Node {
 
     fn tell_control(&self, effect: engine::Effect) {
         let event = match effect {
-            engine::Effect::Own(descriptor) => control::Event::Own(descriptor),
+            engine::Effect::Own(descriptor) => {
+                if let Some(watcher) = &self.options.watcher {
+                    watcher.leads(descriptor.shard, descriptor.version.term);
+                }
+                control::Event::Own(descriptor)
+            }
             engine::Effect::LostLeadership(shard) => {
                 self.metrics.leaderships_lost.inc();
                 control::Event::LostLeadership(shard)

@@ -16,6 +16,8 @@ impl Node {
         self.leaving.store(true, Ordering::Relaxed);
         self.control.post(&self.this(), control::Event::Leave);
         self.left.wait().await;
+        // Until they heard of it, others have sent calls here, also some to be passed on.
+        self.outlast_passed_on().await;
     }
 
     /// Lets go of every actor at once, as a crash does, and tells everyone who waits for this node that it is no more.

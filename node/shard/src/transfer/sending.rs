@@ -217,10 +217,9 @@ impl Sending<'_> {
             let id = id.map_err(|_| StateError::Malformed { what: "the key of an object" })?;
             let damaged = StateError::Damaged { token: actor.token(), id, missing: false };
             let step = Pack::peek(&row).map_err(|_| damaged)?;
+            // One that is damaged may have another name than its actor's.
+            self.compare(actor, &id, &row)?;
             let is_own = step.actor_key() == address.as_key();
-            if is_own {
-                self.compare(actor, &id, &row)?;
-            }
             if is_own && !self.add(Item::Pack(row.into())) {
                 return Ok(Some(id));
             }

@@ -260,3 +260,22 @@ fn a_leader_that_lies_is_refused() {
     assert!(refused(vec![stray], None).contains("not asked for"));
     assert!(Chunk::decode(vec![1; CHUNK_BYTES_LIMIT + 1].into()).is_err());
 }
+
+/// Whatever bit of a pack has flipped, its name too: who could not use what it got is told, and the pack is repaired.
+#[test]
+fn a_careful_leader_finds_every_damaged_pack() {
+    let (empty, after) = history(&[(1, 1), (1, 2)], 0);
+    let request = Assembly::new(ALL, &LIMITS).request(&empty).unwrap().unwrap();
+    let is_pack = |(table, _): &(Table, Vec<u8>), row: &[u8]| *table == Table::Object && row.len() > 32;
+    let packs = rows(&after).into_iter().filter(|(key, row)| is_pack(key, row));
+    for ((_, key), pack) in packs {
+        for at in 0..pack.len() {
+            let mut damaged = pack.clone();
+            damaged[at] ^= 1;
+            let tables = after.copy();
+            tables.write(&[Change::put(Table::Object, key.clone(), damaged)]);
+            let chunk = next_chunk(&tables, &request, &request.cursor, true, &LIMITS);
+            assert!(chunk.is_err_and(|error| error.is_damage()), "byte {at} of {}", pack.len());
+        }
+    }
+}

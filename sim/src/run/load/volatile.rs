@@ -47,13 +47,13 @@ pub(super) fn call(place: &Place<'_>, timeout: Duration, rng: &mut Rng) {
     place.wait(number, Box::pin(call));
 }
 
-/// Calls a volatile actor, and gives the number of the call: what must be answered.
-pub(in crate::run) fn probe_now(place: &Place<'_>, probe: u64, timeout: Duration) -> u64 {
-    let (actor, what) = (format!("p{probe}"), "Run { millis: 0 }".to_owned());
+/// Calls a volatile actor, whose handler takes so long, and gives the number of the call: what must be answered.
+pub(in crate::run) fn probe_now(place: &Place<'_>, probe: u64, millis: u64, timeout: Duration) -> u64 {
+    let (actor, what) = (format!("p{probe}"), format!("{:?}", Kind::Run { millis }));
     let number = place.begin(Planned { actor: &actor, operation: None, timeout, one_way: false, what });
     let target = place.node.actor::<Probe>(&actor);
     let call = async move {
-        let outcome = target.run(number, 0).deadline(timeout).await;
+        let outcome = target.run(number, millis).deadline(timeout).await;
         outcome.map(|answer| (answer, 0)).map_err(|error| error.code())
     };
     place.wait(number, Box::pin(call));
