@@ -114,13 +114,14 @@ impl Membership {
 
     /// Tells a member what is believed of it, unless that is only hearsay: it knows better.
     pub(super) fn tell_itself(&self, believed: SwimMember, out: &mut Vec<Effect>) {
-        if !self.swim.shared().lock().witness.is_unmet(believed.id()) {
-            self.send(believed.id().node_id(), &Message::Verdict { members: vec![believed] }, out);
+        let node = believed.id().node_id();
+        if !self.is_unmet(node, believed.id().info().incarnation) {
+            self.send(node, &Message::Verdict { members: vec![believed] }, out);
         }
     }
 
     pub(super) fn is_unmet(&self, node: NodeId, incarnation: Incarnation) -> bool {
-        self.swim.shared().lock().witness.unmet.get(&node) == Some(&incarnation)
+        self.swim.shared().lock().witness.is_unmet(node, incarnation)
     }
 
     /// Somebody was called and did not come: it becomes a suspect, and refutes that through others if it lives.

@@ -252,8 +252,8 @@ impl Codec<Identity> for SwimCodec {
         let known = {
             let exchange = self.0.lock();
             // What was only heard of a member says nothing to the member itself. Foca has to be given something.
-            let is_hearsay =
-                exchange.receiver == Some(member.id().node_id()) && exchange.witness.is_unmet(member.id());
+            let (node, start) = (member.id().node_id(), member.id().info().incarnation);
+            let is_hearsay = exchange.receiver == Some(node) && exchange.witness.is_unmet(node, start);
             is_hearsay.then(|| Member::alive(exchange.own.clone()))
         };
         self.write(buf, |bytes| put_member(bytes, known.as_ref().unwrap_or(member)))

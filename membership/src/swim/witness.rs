@@ -75,14 +75,14 @@ impl Witness {
     }
 
     /// Whether a start of a member is known by the words of others only.
-    pub(crate) fn is_unmet(&self, member: &Identity) -> bool {
-        self.unmet.get(&member.node_id()) == Some(&member.info().incarnation)
+    pub(crate) fn is_unmet(&self, node: NodeId, start: Incarnation) -> bool {
+        self.unmet.get(&node) == Some(&start)
     }
 
     /// A connection proves a process.
     pub(crate) fn met(&mut self, node: NodeId, contact: Contact) {
         self.contacts.insert(node, contact);
-        if self.unmet.get(&node) == Some(&contact.incarnation) {
+        if self.is_unmet(node, contact.incarnation) {
             self.unmet.remove(&node);
         }
     }

@@ -65,7 +65,7 @@ pub(crate) use event::{Commit, Counted, Effect, Event, Part, Routes};
 use groups::Group;
 use parked::Parked;
 use pending::Pending;
-pub(crate) use pending::engine_of;
+pub(crate) use pending::{Sent, engine_of};
 use room::FullPeers;
 use takeover::Takeover;
 pub(crate) use transfer::Checked;
@@ -220,14 +220,9 @@ impl Engine {
         self.pending.len()
     }
 
-    /// Whether a call that was sent to another node before has no answer yet.
-    pub(crate) fn has_sent_before(&self, at: Instant) -> bool {
-        self.pending.has_sent_before(at)
-    }
-
-    /// Whether a call that came from another node and was passed on has no answer yet.
-    pub(crate) fn has_passed_on(&self) -> bool {
-        self.pending.has_passed_on()
+    /// Whether such a call was sent to another node and has no answer yet.
+    pub(crate) fn has_pending(&self, is_such: impl Fn(&Sent) -> bool) -> bool {
+        self.pending.any(is_such)
     }
 
     /// Calls that wait for somebody to serve their shard.

@@ -106,7 +106,7 @@ limits! {
         load_bytes: usize = 8 << 20, small ["1000"];
         /// Bytes of objects that an engine holds until they are on the disk. Beyond it no more parts are asked for: a
         /// part of each state is being loaded while the next one comes.
-        held_bytes: usize = 32 << 20, small ["20000"];
+        held_bytes: usize = 4 * (8 << 20), small ["20000"];
         /// How long a disk is left alone that is full, or has too much to do.
         load_again: Duration = Duration::from_millis(500), small ["10ms"];
     }

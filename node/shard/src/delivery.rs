@@ -24,9 +24,9 @@
 //!   always contiguous, because steps number their messages and prunes remove from the front. So memory is
 //!   bounded however much waits: beyond the budget of its shard a body is left on disk, and read by `Load` when
 //!   its turn comes. Pairs that need one take turns; a pair that is refused or not answered gives its bodies up.
-//! * A pair is in one of three moods: it *flows* (up to [a window](DeliveryLimits::window) in flight), it *waits* (after an early message
-//!   for some milliseconds, after a failure from 500 ms on), or it *probes* (one message at a time,
-//!   after a wait or a silence, until that is acknowledged). All of what was in flight fails together, and counts
+//! * A pair is in one of three moods: it *flows* (up to [a window](DeliveryLimits::window) in flight), it *waits*
+//!   (after an early message for some milliseconds, after a failure from 500 ms on), or it *probes* (one message at a
+//!   time, after a wait or a silence, until that is acknowledged). All of what was in flight fails together, and counts
 //!   as one attempt.
 //! * Two kinds of failures grow on their own: a receiver that is not reached is tried again after five seconds at
 //!   most, and from the beginning when routes change; one that was reached and would or could not read is left alone

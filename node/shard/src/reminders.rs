@@ -29,7 +29,8 @@
 //!   fires unless it is later than a period and a minute ([`is_skipped`]); then the step is made all the same,
 //!   to move the row on, but the handler does not run.
 //! * Refused firings are tried again with backoff for ever. They get at most half of the places, and firings all
-//!   together [at most so many](ReminderLimits::firings_per_shard) for each shard, so that an outage is worked off and not burst.
+//!   together [at most so many](ReminderLimits::firings_per_shard) for each shard, so that an outage is worked off
+//!   and not burst.
 //! * One that was answered, but whose row has not changed, is tried again like a refused one: the row decides.
 //!
 //! **Deliberately absent.** A limit of how many there are: the step that sets one has it, for each actor. The

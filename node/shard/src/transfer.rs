@@ -57,7 +57,7 @@ limits! {
 }
 
 /// Largest chunk that is taken: a full one with the largest row behind it.
-pub const CHUNK_BYTES_LIMIT: usize = (256 + 2 * 1024 + 64) * 1024;
+pub const CHUNK_BYTES_LIMIT: usize = TransferLimits::PRODUCTION.chunk_bytes + 2 * 1024 * 1024 + 64 * 1024;
 /// Heads that a request names, at most. About 100 KiB.
 pub const WINDOW_HEADS_MAX: usize = 1024;
 /// Bytes of rows that a replica keeps until the end of a transfer. What is not an object is small, so a shard with

@@ -84,14 +84,9 @@ impl Pending {
         Some(sent)
     }
 
-    /// Whether a call that was sent before has no answer yet.
-    pub(super) fn has_sent_before(&self, at: Instant) -> bool {
-        self.entries.iter().filter_map(|entry| entry.sent.as_ref()).any(|sent| sent.since < at)
-    }
-
-    /// Whether a call that came from another node has no answer yet.
-    pub(super) fn has_passed_on(&self) -> bool {
-        self.entries.iter().filter_map(|entry| entry.sent.as_ref()).any(|sent| sent.call.from.is_some())
+    /// Whether there is such a call among those that have no answer yet.
+    pub(super) fn any(&self, is_such: impl Fn(&Sent) -> bool) -> bool {
+        self.entries.iter().filter_map(|entry| entry.sent.as_ref()).any(is_such)
     }
 
     /// Takes what was sent to one peer.

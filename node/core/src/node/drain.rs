@@ -92,19 +92,21 @@ impl Node {
     /// not waited for, or a node under load would never stop.
     async fn outlast_calls(&self) {
         let begun = self.environment.clock.now();
-        self.outlast(|engine| engine.has_sent_before(begun), Duration::MAX).await;
+        self.outlast(|sent| sent.since < begun, Duration::MAX).await;
     }
 
     /// Waits for the answers to calls that this node passes on for others. The others know that it leaves, so there are
     /// soon no more.
     pub(super) async fn outlast_passed_on(&self) {
-        self.outlast(engine::Engine::has_passed_on, PASSED_ON_LIMIT).await;
+        self.outlast(|sent| sent.call.from.is_some(), PASSED_ON_LIMIT).await;
     }
 
-    async fn outlast(&self, waits: impl Fn(&engine::Engine) -> bool, limit: Duration) {
+    async fn outlast(&self, is_such: impl Fn(&engine::Sent) -> bool, limit: Duration) {
         let (clock, spawn) = (&self.environment.clock, &self.environment.spawn);
         let end = clock.now() + limit;
-        while clock.now() < end && self.engines.iter().any(|engine| engine.peek(&waits)) {
+        while clock.now() < end
+            && self.engines.iter().any(|engine| engine.peek(|engine| engine.has_pending(&is_such)))
+        {
             spawn.sleep_until(clock.now() + ANSWERS_LOOKED_FOR_EVERY).await;
         }
     }

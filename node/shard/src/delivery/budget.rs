@@ -2,8 +2,9 @@
 
 use super::limits::DeliveryLimits;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Budget {
+    pub(super) limits: DeliveryLimits,
     bodies: usize,
     bytes: usize,
     /// Bodies that loads under way may bring.
@@ -12,9 +13,14 @@ pub(super) struct Budget {
 }
 
 impl Budget {
+    pub(super) const fn new(limits: DeliveryLimits) -> Self {
+        Self { limits, bodies: 0, bytes: 0, reserved: 0, loads: 0 }
+    }
+
     /// Whether one more body may stay.
-    pub(super) const fn has_room(&self, limits: &DeliveryLimits) -> bool {
-        self.bodies + self.reserved < limits.bodies_per_shard && self.bytes < limits.body_bytes_per_shard
+    pub(super) const fn has_room(&self) -> bool {
+        self.bodies + self.reserved < self.limits.bodies_per_shard
+            && self.bytes < self.limits.body_bytes_per_shard
     }
 
     pub(super) const fn take(&mut self, bytes: usize) {
@@ -28,11 +34,11 @@ impl Budget {
     }
 
     /// Lets a load begin for up to `wanted` bodies. Returns for how many; `None` if it has to wait.
-    pub(super) fn reserve(&mut self, wanted: usize, limits: &DeliveryLimits) -> Option<usize> {
-        if !self.has_room(limits) || self.loads >= limits.loads_per_shard {
+    pub(super) fn reserve(&mut self, wanted: usize) -> Option<usize> {
+        if !self.has_room() || self.loads >= self.limits.loads_per_shard {
             return None;
         }
-        let granted = wanted.min(limits.bodies_per_shard - self.bodies - self.reserved);
+        let granted = wanted.min(self.limits.bodies_per_shard - self.bodies - self.reserved);
         self.reserved += granted;
         self.loads += 1;
         Some(granted)

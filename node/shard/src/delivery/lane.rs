@@ -23,7 +23,6 @@ pub(super) struct Round<'a> {
 #[derive(Debug)]
 pub(super) struct Lane {
     shard: ShardId,
-    limits: DeliveryLimits,
     backoff: BackoffLimits,
     pairs: BTreeMap<PairName, Pair>,
     budget: Budget,
@@ -39,10 +38,9 @@ impl Lane {
     pub(super) fn new(shard: ShardId, limits: DeliveryLimits, backoff: BackoffLimits) -> Self {
         Self {
             shard,
-            limits,
             backoff,
             pairs: BTreeMap::new(),
-            budget: Budget::default(),
+            budget: Budget::new(limits),
             timers: Timers::new(),
             unrouted: BTreeSet::new(),
             hungry: BTreeMap::new(),
@@ -74,21 +72,20 @@ impl Lane {
     pub(super) fn committed(&mut self, message: PendingMessage, round: &mut Round<'_>) {
         let (name, first) = (message.pair(), message.sequence);
         let pair = self.pairs.entry(name.clone()).or_insert_with(|| Pair::new(round.now, first));
-        pair.insert(round.now, message, &mut self.budget, &self.limits);
+        pair.insert(round.now, message, &mut self.budget);
         self.settle(&name, round);
     }
 
     pub(super) fn acknowledged(&mut self, name: &PairName, sequence: u64, round: &mut Round<'_>) {
         if let Some(pair) = self.pairs.get_mut(name) {
-            round.counters.acknowledged +=
-                pair.acknowledged(round.now, sequence, &mut self.budget, &self.limits);
+            round.counters.acknowledged += pair.acknowledged(round.now, sequence, &mut self.budget);
             self.settle(name, round);
         }
     }
 
     pub(super) fn pruned(&mut self, name: &PairName, up_to: u64, round: &mut Round<'_>) {
         if let Some(pair) = self.pairs.get_mut(name) {
-            round.counters.acknowledged += pair.pruned(round.now, up_to, &mut self.budget, &self.limits);
+            round.counters.acknowledged += pair.pruned(round.now, up_to, &mut self.budget);
             self.settle(name, round);
         }
     }
@@ -103,7 +100,7 @@ impl Lane {
         round.counters.count_refusal(failure.code);
         let Some(pair) = self.pairs.get_mut(name) else { return };
         let refused = if failure.code == FailureCode::Early {
-            pair.early(round.now, sequence, &self.limits)
+            pair.early(round.now, sequence, &self.budget.limits)
         } else {
             let hash = pair_hash(&name.sender, &name.receiver);
             pair.failed(round.now, sequence, &failure, (hash, &self.backoff), &mut self.budget)
@@ -119,7 +116,7 @@ impl Lane {
         let Some(pair) = self.pairs.get_mut(name) else { return };
         let Some(loading) = pair.loading.take() else { return };
         self.budget.release(loading.limit);
-        if !pair.loaded(round.now, loading, rows, &mut self.budget, &self.limits) {
+        if !pair.loaded(round.now, loading, rows, &mut self.budget) {
             round.counters.missing += 1;
             let hash = pair_hash(&name.sender, &name.receiver);
             pair.missing(round.now, (hash, &self.backoff), &mut self.budget);
@@ -130,10 +127,10 @@ impl Lane {
     /// `place` counts over all shards; it becomes the place behind this shard's last pair.
     pub(super) fn routes_changed(&mut self, place: &mut usize, round: &mut Round<'_>) {
         for name in std::mem::take(&mut self.unrouted) {
-            let bursts = u32::try_from(*place / self.limits.route_burst).unwrap_or(u32::MAX);
+            let bursts = u32::try_from(*place / self.budget.limits.route_burst).unwrap_or(u32::MAX);
             let pair = self.pairs.get_mut(&name).expect("a pair whose receiver was not reached exists");
-            pair.route_may_exist(round.now + self.limits.route_burst_every * bursts);
-            if pair.expire(round.now, &mut self.budget, &self.limits) {
+            pair.route_may_exist(round.now + self.budget.limits.route_burst_every * bursts);
+            if pair.expire(round.now, &mut self.budget) {
                 round.counters.unanswered += 1;
             }
             *place += 1;
@@ -145,7 +142,7 @@ impl Lane {
         while let Some((_, name)) = self.timers.pop_due(round.now) {
             let pair = self.pairs.get_mut(&name).expect("a pair that has a timer exists");
             pair.timer = None;
-            if pair.expire(round.now, &mut self.budget, &self.limits) {
+            if pair.expire(round.now, &mut self.budget) {
                 round.counters.unanswered += 1;
             }
             self.settle(&name, round);
@@ -172,15 +169,15 @@ impl Lane {
     /// Draws the consequences of a change of one pair: sends, prunes, queues for a load, sets its timer.
     fn settle(&mut self, name: &PairName, round: &mut Round<'_>) {
         let Some(pair) = self.pairs.get_mut(name) else { return };
-        while let Some((message, anew)) = pair.send(round.now, &self.limits) {
+        while let Some((message, anew)) = pair.send(round.now, &self.budget.limits) {
             *(if anew { &mut round.counters.sent } else { &mut round.counters.resent }) += 1;
             round.out.push(DeliveryEffect::Send { shard: self.shard, message });
         }
-        if let Some(up_to) = pair.prune(round.now, &self.limits) {
+        if let Some(up_to) = pair.prune(round.now, &self.budget.limits) {
             round.counters.prunes += 1;
             round.out.push(DeliveryEffect::Prune { shard: self.shard, pair: name.clone(), up_to });
         }
-        if pair.hungry.is_none() && pair.needs(&self.limits).is_some() {
+        if pair.hungry.is_none() && pair.needs(&self.budget.limits).is_some() {
             pair.hungry = Some(self.tickets);
             self.hungry.insert(self.tickets, name.clone());
             self.tickets += 1;
@@ -216,8 +213,8 @@ impl Lane {
     fn feed(&mut self, round: &mut Round<'_>) {
         while let Some(entry) = self.hungry.first_entry() {
             let pair = self.pairs.get_mut(entry.get()).expect("a pair that needs a load exists");
-            if let Some(mut loading) = pair.needs(&self.limits) {
-                let Some(limit) = self.budget.reserve(loading.limit, &self.limits) else { return };
+            if let Some(mut loading) = pair.needs(&self.budget.limits) {
+                let Some(limit) = self.budget.reserve(loading.limit) else { return };
                 loading.limit = limit;
                 pair.loading = Some(loading);
                 round.counters.loads += 1;

@@ -11,7 +11,7 @@ limits! {
         /// fifty keep a receiver busy, and twenty such senders do not overflow its mailbox of a thousand.
         window: usize = 50, small ["1", "2", "3"];
         /// Bodies in memory for one pair: the window, and the next one while that is under way. Others stay on disk.
-        bodies_per_pair: usize = 100, small ["1", "2", "4"];
+        bodies_per_pair: usize = 2 * 50, small ["1", "2", "4"];
         /// Bodies in memory for one shard. Enough for forty pairs at full speed; others take turns.
         bodies_per_shard: usize = 4_096, small ["1", "3", "8"];
         /// Bytes of bodies in memory for one shard. A node leads some twenty shards of a small cluster, so that this

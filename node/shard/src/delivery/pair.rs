@@ -94,17 +94,11 @@ impl Pair {
     }
 
     /// Takes in a message that is pending. Its body stays if there is room, and if it is the next one in memory.
-    pub(super) fn insert(
-        &mut self,
-        now: Instant,
-        message: PendingMessage,
-        budget: &mut Budget,
-        limits: &DeliveryLimits,
-    ) {
+    pub(super) fn insert(&mut self, now: Instant, message: PendingMessage, budget: &mut Budget) {
         self.reach(now, message.sequence);
         if message.sequence == self.bodies_end()
-            && self.bodies.len() < limits.bodies_per_pair
-            && budget.has_room(limits)
+            && self.bodies.len() < budget.limits.bodies_per_pair
+            && budget.has_room()
         {
             self.keep(now, message, budget);
         }
@@ -125,11 +119,10 @@ impl Pair {
         loading: Loading,
         rows: Vec<PendingMessage>,
         budget: &mut Budget,
-        limits: &DeliveryLimits,
     ) -> bool {
         let expected = self.bodies_end();
         for row in rows {
-            let fits = self.bodies.is_empty() || budget.has_room(limits);
+            let fits = self.bodies.is_empty() || budget.has_room();
             if row.sequence == self.bodies_end() && row.sequence < self.end && fits {
                 self.keep(now, row, budget);
             }
@@ -144,13 +137,7 @@ impl Pair {
     }
 
     /// The receiver has read everything up to `sequence`. Returns how many of these were pending.
-    pub(super) fn acknowledged(
-        &mut self,
-        now: Instant,
-        sequence: u64,
-        budget: &mut Budget,
-        limits: &DeliveryLimits,
-    ) -> u64 {
+    pub(super) fn acknowledged(&mut self, now: Instant, sequence: u64, budget: &mut Budget) -> u64 {
         if sequence < self.first || self.is_done() {
             return 0;
         }
@@ -169,22 +156,16 @@ impl Pair {
         }
         self.probing = false;
         self.streak = Streak::default();
-        self.resend_at = (self.next > first).then(|| now + limits.resend_min);
+        self.resend_at = (self.next > first).then(|| now + budget.limits.resend_min);
         self.unpruned += count;
-        let due = now + limits.prune_after;
+        let due = now + budget.limits.prune_after;
         self.prune_at = Some(self.prune_at.map_or(due, |at| at.min(due)));
         count
     }
 
     /// The rows up to `sequence` are gone, which says that they had been acknowledged.
-    pub(super) fn pruned(
-        &mut self,
-        now: Instant,
-        sequence: u64,
-        budget: &mut Budget,
-        limits: &DeliveryLimits,
-    ) -> u64 {
-        let count = self.acknowledged(now, sequence, budget, limits);
+    pub(super) fn pruned(&mut self, now: Instant, sequence: u64, budget: &mut Budget) -> u64 {
+        let count = self.acknowledged(now, sequence, budget);
         if count > 0 && self.unpruned == count {
             self.unpruned = 0;
         }
@@ -284,10 +265,10 @@ impl Pair {
     }
 
     /// Ends the waits that are over. Returns whether nobody answered in time.
-    pub(super) fn expire(&mut self, now: Instant, budget: &mut Budget, limits: &DeliveryLimits) -> bool {
+    pub(super) fn expire(&mut self, now: Instant, budget: &mut Budget) -> bool {
         if self.waits_until().is_some_and(|until| until <= now) {
             self.wait = Wait::No;
-            self.resend_at = (self.next > self.first).then(|| now + limits.resend_min);
+            self.resend_at = (self.next > self.first).then(|| now + budget.limits.resend_min);
         }
         let silent = self.wait == Wait::No && self.resend_at.is_some_and(|at| at <= now);
         if silent {

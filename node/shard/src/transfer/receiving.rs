@@ -21,8 +21,7 @@ use crate::state::read_head;
 #[derive(Debug)]
 pub struct Assembly {
     tokens: (Token, Token),
-    /// Heads that are named at once.
-    window_heads: usize,
+    limits: TransferLimits,
     /// Where to go on; `None` when everything is there.
     cursor: Option<Cursor>,
     /// The actor whose packs are coming.
@@ -59,10 +58,10 @@ enum Expected {
 
 impl Assembly {
     /// The state of a range of tokens, both included.
-    pub fn new(tokens: (Token, Token), limits: &TransferLimits) -> Self {
+    pub fn new(tokens: (Token, Token), limits: TransferLimits) -> Self {
         Self {
             tokens,
-            window_heads: limits.window_heads.min(WINDOW_HEADS_MAX),
+            limits,
             cursor: Some(Cursor::first(tokens)),
             current: None,
             rows: Vec::new(),
@@ -85,11 +84,7 @@ impl Assembly {
                 pulled.insert(key, row.id);
             }
         }
-        Self {
-            pulled,
-            window_heads: self.window_heads,
-            ..Self::new(self.tokens, &TransferLimits::PRODUCTION)
-        }
+        Self { pulled, ..Self::new(self.tokens, self.limits) }
     }
 
     /// Whether the leader has to be asked before it can go on.
@@ -107,6 +102,7 @@ impl Assembly {
     /// If the own disk cannot be read.
     pub fn request(&mut self, reads: &dyn Reads) -> Result<Option<TransferRequest>, StateError> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
+        let window_heads = self.limits.window_heads.min(WINDOW_HEADS_MAX);
         let range = keys::token_range(self.tokens.0, self.tokens.1);
         let from = match cursor {
             Cursor::Heads { from } => Some(from.as_slice()),
@@ -115,7 +111,7 @@ impl Assembly {
         };
         let rows = match from {
             Some(from) if from < range.end.as_slice() => {
-                reads.scan(Table::Head, from..&range.end, self.window_heads + 1)?
+                reads.scan(Table::Head, from..&range.end, window_heads + 1)?
             }
             _ => Vec::new(),
         };
@@ -125,13 +121,13 @@ impl Assembly {
         let mut heads = heads?;
         if let Some(from) = from {
             let bounds = (Bound::Included(from), Bound::Unbounded);
-            for (key, id) in self.pulled.range::<[u8], _>(bounds).take(self.window_heads + 1) {
+            for (key, id) in self.pulled.range::<[u8], _>(bounds).take(window_heads + 1) {
                 heads.insert(ActorKey::read(key.clone().into())?, *id);
             }
         }
         let mut heads: Vec<_> = heads.into_iter().collect();
-        let end = heads.get(self.window_heads).map(|(actor, _)| actor.as_bytes().to_vec());
-        heads.truncate(self.window_heads);
+        let end = heads.get(window_heads).map(|(actor, _)| actor.as_bytes().to_vec());
+        heads.truncate(window_heads);
         self.named = Some(end.clone());
         Ok(Some(TransferRequest { tokens: self.tokens, cursor: cursor.clone(), heads, end }))
     }

@@ -71,7 +71,7 @@ fn step(shard: &mut Shard, of: u8, seed: u16) {
 
 /// Brings one set of tables to the state of another; returns the keys of objects that were written.
 fn transfer(from: &Tables, to: &Tables, chunk_bytes: usize) -> Result<Vec<Vec<u8>>, StateError> {
-    let mut assembly = Assembly::new(ALL, &LIMITS);
+    let mut assembly = Assembly::new(ALL, LIMITS);
     let mut written = Vec::new();
     while let Some(request) = assembly.request(to)? {
         let request = TransferRequest::decode(request.encode().into())?;
@@ -162,11 +162,11 @@ proptest! {
         cuts.sort_unstable();
         let (before, middle) = history(&steps[..cuts[1]], cuts[0]);
         let (_, after) = history(&steps, 0);
-        let whole = stream((&middle, &before.copy()), Assembly::new(ALL, &LIMITS), chunk_bytes, usize::MAX).unwrap().1;
-        let (assembly, first) = stream((&middle, &before), Assembly::new(ALL, &LIMITS), chunk_bytes, taken).unwrap();
+        let whole = stream((&middle, &before.copy()), Assembly::new(ALL, LIMITS), chunk_bytes, usize::MAX).unwrap().1;
+        let (assembly, first) = stream((&middle, &before), Assembly::new(ALL, LIMITS), chunk_bytes, taken).unwrap();
         let is_complete = assembly.is_complete();
         let scratch = before.copy();
-        let all = stream((&after, &scratch), Assembly::new(ALL, &LIMITS), chunk_bytes, usize::MAX).unwrap().1;
+        let all = stream((&after, &scratch), Assembly::new(ALL, LIMITS), chunk_bytes, usize::MAX).unwrap().1;
         let (assembly, rest) = stream((&after, &before), assembly.restart(), chunk_bytes, usize::MAX).unwrap();
         before.write(&assembly.finish());
         prop_assert_eq!(rows(&before), rows(&after));
@@ -182,7 +182,7 @@ proptest! {
     ) {
         let steps: Vec<(u8, u16)> = (0..12).map(|number| (number % 3, u16::from(number) * 7)).collect();
         let (before, after) = history(&steps, if known { 6 } else { 0 });
-        let mut assembly = Assembly::new(ALL, &LIMITS);
+        let mut assembly = Assembly::new(ALL, LIMITS);
         let request = assembly.request(&before).unwrap().unwrap();
         let mut asked = request.encode();
         let place = at.index(asked.len());
@@ -235,12 +235,12 @@ fn heads_that_the_leader_does_not_know_are_gone_afterwards() {
 fn a_leader_that_lies_is_refused() {
     let steps: Vec<(u8, u16)> = (0..12).map(|number| (number % 3, u16::from(number) * 7)).collect();
     let (before, after) = history(&steps, 3);
-    let first = Assembly::new(ALL, &LIMITS).request(&before).unwrap().unwrap();
+    let first = Assembly::new(ALL, LIMITS).request(&before).unwrap().unwrap();
     let chunk = chunk_of(&after, &first, &first.cursor, LIMITS.chunk_bytes).unwrap();
     let refused = |items: Vec<Item>, next: Option<Cursor>| {
-        Assembly::new(ALL, &LIMITS).take(Chunk { items, next }, &before).unwrap_err().to_string()
+        Assembly::new(ALL, LIMITS).take(Chunk { items, next }, &before).unwrap_err().to_string()
     };
-    assert!(Assembly::new(ALL, &LIMITS).take(chunk.clone(), &before).is_ok());
+    assert!(Assembly::new(ALL, LIMITS).take(chunk.clone(), &before).is_ok());
     let without = |drop: &dyn Fn(usize, &Item) -> bool| {
         let items = chunk.items.iter().enumerate().filter(|(at, item)| !drop(*at, item));
         items.map(|(_, item)| item.clone()).collect::<Vec<_>>()
@@ -252,10 +252,7 @@ fn a_leader_that_lies_is_refused() {
     assert!(refused([chunk.items.clone(), chunk.items.clone()].concat(), None).contains("order"));
     assert!(refused(chunk.items.clone(), Some(Cursor::first(ALL))).contains("goes on"));
     let narrow = (Token(0), Token(1));
-    assert!(
-        Assembly::new(narrow, &LIMITS).take(chunk.clone(), &before).is_err(),
-        "rows outside of the range"
-    );
+    assert!(Assembly::new(narrow, LIMITS).take(chunk.clone(), &before).is_err(), "rows outside of the range");
     let stray = Item::Pack(Bytes::from_static(b"\x01"));
     assert!(refused(vec![stray], None).contains("not asked for"));
     assert!(Chunk::decode(vec![1; CHUNK_BYTES_LIMIT + 1].into()).is_err());
@@ -265,7 +262,7 @@ fn a_leader_that_lies_is_refused() {
 #[test]
 fn a_careful_leader_finds_every_damaged_pack() {
     let (empty, after) = history(&[(1, 1), (1, 2)], 0);
-    let request = Assembly::new(ALL, &LIMITS).request(&empty).unwrap().unwrap();
+    let request = Assembly::new(ALL, LIMITS).request(&empty).unwrap().unwrap();
     let is_pack = |(table, _): &(Table, Vec<u8>), row: &[u8]| *table == Table::Object && row.len() > 32;
     let packs = rows(&after).into_iter().filter(|(key, row)| is_pack(key, row));
     for ((_, key), pack) in packs {

@@ -94,7 +94,7 @@ impl Engine {
                     from,
                     applied: group.applied_to,
                     pull: self.loads.pulls,
-                    assembly: Some(Assembly::new((range.start, range.end), &self.limits.shard.transfer)),
+                    assembly: Some(Assembly::new((range.start, range.end), self.limits.shard.transfer)),
                     stream: 0,
                     arrived: 0,
                     up_to: 0,
